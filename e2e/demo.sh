@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# From nothing to one execution that is allowed and one that is denied, in a real cluster. Leaves the cluster up, to look around.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+"$root/e2e/cluster/up.sh" >&2
+"$root/e2e/images.sh" >&2
+"$root/e2e/install.sh"
+# shellcheck disable=SC1090
+. "$images"
+
+title() { printf '\n=== %s\n\n' "$*"; }
+show() { # COMMAND... - prints it as one would type it, and runs it
+    printf '$ %s\n' "$*"
+    "$@"
+}
+# The examples name no registry of ours: what is here replaces the image whose digest is zeros.
+examples() { sed -E "s|[^ ]+@sha256:0{64}|$CCOS_PYTHON_IMAGE|" "$root/examples/$1"; }
+alice() { kubectl --as alice --as-group analysts -n demo "$@"; } # who may use the context `analysts`, and nothing else
+failed() { "$root/e2e/logs.sh" demo; die "$1"; }
+status() { kubectl -n demo get capabilityexecution "$1" -o "jsonpath=$2"; }
+
+# Names are idempotency keys, so a second demo has to take the first one's away.
+kubectl -n demo delete capabilityexecution --all --ignore-not-found --timeout 1m >/dev/null 2>&1 || true
+for file in 1-namespace 2-data 3-context 4-provider; do examples "$file.yaml" | kubectl apply -f - >&2; done
+
+title "An execution within its grant"
+cat "$root/examples/executions/summary.yaml"
+echo
+echo '$ kubectl --as alice --as-group analysts create -f examples/executions/summary.yaml'
+alice create -f "$root/examples/executions/summary.yaml" || failed "the execution was refused"
+show kubectl -n demo wait --for=condition=Finished capex/summary --timeout=90s || failed "the execution did not finish"
+if [[ $(status summary '{.status.conditions[?(@.type=="Succeeded")].status}') != True ]]; then failed "the execution did not succeed"; fi
+echo '$ kubectl -n demo get capex summary -o jsonpath={.status.result.inline}'
+status summary '{.status.result.inline}' | jq .
+
+title "Where it ran, and what holds it"
+pod=$(status summary '{.status.attempts[0].podName}')
+show kubectl -n demo get pod "$pod" -o custom-columns=POD:.metadata.name,RUNTIMECLASS:.spec.runtimeClassName,USER:.spec.securityContext.runAsUser,PHASE:.status.phase
+show kubectl -n demo get capex summary -o 'jsonpath={range .status.enforcement[*]}{.field}: {.mechanism} (proven: {.proven}){"\n"}{end}'
+show kubectl -n demo get networkpolicy,resourcequota,pod
+
+title "The kernel that it runs on"
+alice create -f "$root/examples/executions/kernel.yaml" >/dev/null || failed "the execution was refused"
+kubectl -n demo wait --for=condition=Finished capex/kernel --timeout=90s >/dev/null || failed "the execution did not finish"
+log=$(status kernel '{.status.result.inline}')
+jq -r '"kernel " + .kernel, .log[]' <<<"$log"
+grep -q gVisor <<<"$log" || failed "that is not gVisor's kernel log"
+
+title "An execution that wants more than its grant"
+echo '$ kubectl --as alice --as-group analysts create -f examples/executions/snoop.yaml'
+if denial=$(alice create -f "$root/examples/executions/snoop.yaml" 2>&1); then failed "it was admitted"; fi
+echo "$denial"
+for field in filesystem.read network.outbound limits.memory; do
+    [[ $denial == *requires.*"$field"* ]] || failed "the denial does not speak of $field"
+done
+
+title "All of it"
+show kubectl -n demo get secctx,capprov,capex
+cat <<TEXT
+
+The cluster stays up. To look around:
+  export KUBECONFIG=$CCOS_CLUSTER/kubeconfig PATH=$CCOS_TOOLS/bin:\$PATH
+  kubectl explain capex.spec.requires
+  kubectl -n demo describe capex summary
+Take a path out of examples/3-context.yaml, apply it, and run the summary again. To end it: make cluster-down
+TEXT

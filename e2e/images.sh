@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Builds the operator and the images of the examples, pushes them into the registry of the running cluster, and writes their
+# digests to $CCOS_CLUSTER/images.env (shell syntax), which it prints.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+running || die "the cluster is not up: run e2e/cluster/up.sh"
+need_rust
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# --- the operator -------------------------------------------------------------------------------------------------
+say "build the operator"
+# --target, even though it is the host's: otherwise the flags hit build scripts and procedural macros, which can't be static.
+(cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu \
+    -p ccos-controller -p ccos-webhook -p ccos-runner -p ccos-cli) >&2
+for name in ccos-controller ccos-webhook ccos-runner; do
+    [[ -x $release/$name ]] || die "no $release/$name was built"
+    if readelf --program-headers --wide "$release/$name" | grep -q INTERP; then die "$name is not static"; fi
+done
+
+# Nothing but the runner, and the folders on which it mounts: an empty image has no shell that an exec could start.
+runner_root() {
+    local root=$work/runner
+    mkdir -p "$root"/{ccos/{profile,image,volumes,references,view},proc,dev,sys,tmp,etc}
+    find "$root" -type d -exec chmod 755 {} +
+    chmod 1777 "$root/tmp"
+    install -m 755 "$release/ccos-runner" "$root/ccos-runner"
+    echo "$root"
+}
+
+# --- push -----------------------------------------------------------------------------------------------------------
+push() { # NAME SOURCE [OPTION...]
+    "$root/e2e/cluster/image.sh" --push "$registry/$1:e2e" "${@:2}"
+}
+
+controller=$(push ccos/controller "$release/ccos-controller" --user 65532)
+webhook=$(push ccos/webhook "$release/ccos-webhook" --user 65532)
+runner=$(push ccos/runner "$(runner_root)" --user 1000 --entrypoint /ccos-runner)
+python=$(push examples/python "$("$root/e2e/python.sh")" --user 1000)
+busybox=$(push examples/busybox "$CCOS_TOOLS/rootfs/busybox" --user 1000)
+cat >"$images" <<ENV
+CCOS_CONTROLLER_IMAGE=$controller
+CCOS_WEBHOOK_IMAGE=$webhook
+CCOS_RUNNER_IMAGE=$runner
+CCOS_PYTHON_IMAGE=$python
+CCOS_BUSYBOX_IMAGE=$busybox
+CCOS_CLI=$release/ccos
+ENV
+cat "$images"

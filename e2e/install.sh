@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Installs the charts into the running cluster, with the images that images.sh pushed, and waits until admission answers.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+[[ -e $images ]] || die "$images is missing: run e2e/images.sh"
+# shellcheck disable=SC1090
+. "$images"
+namespace=ccos-system
+
+kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f - >&2
+kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted --overwrite >&2
+
+# --take-ownership: whoever works on the kinds has applied them by hand before.
+say "install the kinds"
+helm upgrade --install ccos-crds "$root/charts/ccos-crds" --namespace "$namespace" --take-ownership --force-conflicts >&2
+kubectl wait --for=condition=Established --timeout=30s crd --selector 'app.kubernetes.io/managed-by=Helm' >/dev/null 2>&1 ||
+    kubectl wait --for=condition=Established --timeout=30s "$(kubectl get crd -o name | grep -m1 'capabilityexecutions.security.ccos.dev')" >&2
+
+say "install the operator"
+digest() { echo "${1#*@}"; }
+helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
+    --set "image.registry=$registry" --set logLevel=debug \
+    --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
+    --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
+    --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }
+
+# Ready pods are not enough: the API server must have the new caBundle, and kube-proxy the endpoints. The answer must be ours, so
+# ask for something that only the webhook refuses.
+admission_answers() {
+    local answer
+    answer=$(kubectl create --dry-run=server -f - 2>&1 <<'YAML'
+apiVersion: security.ccos.dev/v1alpha1
+kind: CapabilityExecution
+metadata: {name: does-admission-answer, namespace: default}
+spec:
+  contextRef: {kind: SecurityContext, name: does-not-exist}
+  capabilityRef: {kind: CapabilityProvider, name: does-not-exist, id: does.not.exist}
+  inputs: {}
+YAML
+    ) && die "an execution under a context that does not exist was admitted: $answer"
+    [[ $answer == *'denied the request'*does-not-exist* ]]
+}
+wait_for 60 "admission" admission_answers
+say "ccos is installed in $namespace"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Brings the cluster up, installs the operator as it is in this clone, and runs the tests that speak kubectl.
+# Usage: test.sh [ARGUMENT OF cargo test...]
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+"$root/e2e/cluster/up.sh" >&2
+"$root/e2e/images.sh" >&2
+"$root/e2e/install.sh"
+need_rust
+set -a # the tests read the images' names from the environment
+# shellcheck disable=SC1090
+. "$images"
+set +a
+cd "$root"
+cargo test -p ccos-e2e --locked --no-fail-fast "$@" || { "$root/e2e/logs.sh"; die "tests in the cluster failed"; }

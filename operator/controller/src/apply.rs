@@ -1,0 +1,158 @@
+//! Making children, in their order, and ending pods.
+
+use ccos_crds::CapabilityExecution;
+use ccos_plan::build::Children;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+
+/// The owner of what the controller applies.
+pub(crate) const FIELD_MANAGER: &str = "ccos-controller";
+
+/// Why a child was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// The API server refuses, for now.
+    #[error("cannot apply {kind} {namespace}/{name}")]
+    Api {
+        /// Of what.
+        kind: &'static str,
+        /// Where.
+        namespace: String,
+        /// Which.
+        name: String,
+        /// Why.
+        source: kube::Error,
+    },
+    /// Another object has the name of the child.
+    #[error("{kind} {namespace}/{name} exists and belongs to something else")]
+    Foreign {
+        /// Of what.
+        kind: &'static str,
+        /// Where.
+        namespace: String,
+        /// Which.
+        name: String,
+    },
+}
+
+/// What became of the pod.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    /// It exists: made now, or by a controller that did not live to say so.
+    Pod(Box<Pod>),
+    /// The quota has no room; the text is the API server's.
+    QuotaExceeded(String),
+    /// The API server will not have it: a policy engine, Pod Security, a volume that can't be.
+    Refused(String),
+}
+
+/// Applies the children: the policy, the profile, then the pod. It must never run unconfined.
+pub(crate) async fn apply(
+    client: &Client,
+    object: &CapabilityExecution,
+    children: &Children,
+) -> Result<Applied, ApplyError> {
+    let Children { network_policy, profile, pod } = children;
+    server_side::<NetworkPolicy>(client, "NetworkPolicy", network_policy).await?;
+    server_side::<ConfigMap>(client, "ConfigMap", profile).await?;
+    create_pod(client, object, pod).await
+}
+
+/// Applies a namespace's quota.
+pub(crate) async fn quota(client: &Client, quota: &ResourceQuota) -> Result<(), ApplyError> {
+    server_side(client, "ResourceQuota", quota).await
+}
+
+async fn server_side<K>(client: &Client, kind: &'static str, object: &K) -> Result<(), ApplyError>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<K> = Api::namespaced(client.clone(), &namespace);
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch(&name, &params, &Patch::Apply(object)).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(ApplyError::Api { kind, namespace, name, source }),
+    }
+}
+
+/// Creates, never applies: the name makes it one pod for each attempt, whoever crashed when.
+async fn create_pod(client: &Client, object: &CapabilityExecution, pod: &Pod) -> Result<Applied, ApplyError> {
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let failed = |source| ApplyError::Api { kind: "Pod", namespace: namespace.clone(), name: name.clone(), source };
+    match api.create(&PostParams::default(), pod).await {
+        Ok(pod) => Ok(Applied::Pod(Box::new(pod))),
+        Err(kube::Error::Api(status)) if status.code == 409 => {
+            let pod = api.get(&name).await.map_err(failed)?;
+            if owned(&pod, object) {
+                Ok(Applied::Pod(Box::new(pod)))
+            } else {
+                Err(ApplyError::Foreign { kind: "Pod", namespace, name })
+            }
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("quota") => {
+            Ok(Applied::QuotaExceeded(status.message.clone()))
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 400 | 403 | 422) => {
+            Ok(Applied::Refused(status.message.clone()))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether a pod is the execution's own.
+pub(crate) fn owned(pod: &Pod, object: &CapabilityExecution) -> bool {
+    let uid = object.metadata.uid.as_deref();
+    uid.is_some()
+        && pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
+}
+
+/// Ends a pod: exactly this one, not another of its name.
+pub(crate) async fn delete_pod(client: &Client, pod: &Pod) -> Result<(), ApplyError> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    gone(api.delete(&name, &exactly(pod.uid())).await).map_err(|source| ApplyError::Api {
+        kind: "Pod",
+        namespace,
+        name,
+        source,
+    })
+}
+
+/// Deletes an execution whose time to live is over.
+pub(crate) async fn delete_execution(client: &Client, object: &CapabilityExecution) -> Result<(), ApplyError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api: Api<CapabilityExecution> = Api::namespaced(client.clone(), &namespace);
+    gone(api.delete(&name, &exactly(object.uid())).await).map_err(|source| ApplyError::Api {
+        kind: "CapabilityExecution",
+        namespace,
+        name,
+        source,
+    })
+}
+
+fn exactly(uid: Option<String>) -> DeleteParams {
+    DeleteParams { preconditions: Some(Preconditions { uid, resource_version: None }), ..DeleteParams::background() }
+}
+
+/// What is not there need not be deleted; nor what has another UID by now.
+fn gone<T>(answer: Result<T, kube::Error>) -> Result<(), kube::Error> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,146 @@
+//! Reading what an execution speaks of: from the caches, and, where a cache's "no" would end it, from the API server.
+
+use std::collections::BTreeMap;
+
+use ccos_crds::execution::{ContextKind, ProviderKind};
+use ccos_crds::{
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
+};
+use ccos_plan::object::context_resource;
+use ccos_plan::receipt::{Keys, Requester};
+use ccos_plan::review::References;
+use ccos_plan::{AnyContext, AnyProvider};
+use ccos_policy::Use;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, PostParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, ResourceExt as _};
+
+use crate::watches::Stores;
+
+/// The ConfigMap in which the webhook publishes its public keys.
+const RECEIPT_KEYS: &str = "ccos-receipt-keys";
+
+/// Why something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DereferenceError {
+    /// A GET failed.
+    #[error("cannot read {0}")]
+    Get(String, #[source] kube::Error),
+    /// A question to the authorizer failed.
+    #[error("cannot ask whether the requester may still use the context")]
+    Review(#[source] kube::Error),
+    /// The webhook has published no key: nothing can be verified, and nothing runs.
+    #[error("ConfigMap {RECEIPT_KEYS} has no key: does the webhook run?")]
+    NoKeys,
+}
+
+/// The context and the provider, without asking who may use them.
+pub(crate) async fn references(
+    client: &Client,
+    stores: &Stores,
+    object: &CapabilityExecution,
+) -> Result<References, DereferenceError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let context_ref = &object.spec.context_ref;
+    let context = match context_ref.kind {
+        ContextKind::SecurityContext => {
+            let key = ObjectRef::new(&context_ref.name).within(&namespace);
+            match stores.contexts.get(&key) {
+                Some(found) => Some(AnyContext::Namespaced(found)),
+                None => get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), &context_ref.name)
+                    .await?
+                    .map(|found| AnyContext::Namespaced(found.into())),
+            }
+        }
+        ContextKind::ClusterSecurityContext => match stores.cluster_contexts.get(&ObjectRef::new(&context_ref.name)) {
+            Some(found) => Some(AnyContext::Cluster(found)),
+            None => get(&Api::<ClusterSecurityContext>::all(client.clone()), &context_ref.name)
+                .await?
+                .map(|found| AnyContext::Cluster(found.into())),
+        },
+    };
+    let provider_ref = &object.spec.capability_ref;
+    let provider = match provider_ref.kind {
+        ProviderKind::CapabilityProvider => {
+            let key = ObjectRef::new(&provider_ref.name).within(&namespace);
+            match stores.providers.get(&key) {
+                Some(found) => Some(AnyProvider::Namespaced(found)),
+                None => get(&Api::<CapabilityProvider>::namespaced(client.clone(), &namespace), &provider_ref.name)
+                    .await?
+                    .map(|found| AnyProvider::Namespaced(found.into())),
+            }
+        }
+        ProviderKind::ClusterCapabilityProvider => {
+            match stores.cluster_providers.get(&ObjectRef::new(&provider_ref.name)) {
+                Some(found) => Some(AnyProvider::Cluster(found)),
+                None => get(&Api::<ClusterCapabilityProvider>::all(client.clone()), &provider_ref.name)
+                    .await?
+                    .map(|found| AnyProvider::Cluster(found.into())),
+            }
+        }
+    };
+    Ok(References { context, provider, may_use: Use::NotAsked })
+}
+
+async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, DereferenceError>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    api.get_opt(name).await.map_err(|error| DereferenceError::Get(format!("{} {name:?}", K::kind(&())), error))
+}
+
+/// Whether the recorded requester may still use the context. Asked before each attempt, for the requester, never with
+/// the operator's own rights.
+pub(crate) async fn may_use(
+    client: &Client,
+    object: &CapabilityExecution,
+    requester: &Requester,
+) -> Result<Use, DereferenceError> {
+    let Requester { user, groups, uid, extra } = requester;
+    let reference = &object.spec.context_ref;
+    let question = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.clone()),
+            uid: (!uid.is_empty()).then(|| uid.clone()),
+            groups: Some(groups.clone()),
+            extra: Some(extra.iter().map(|(key, values)| (key.clone(), values.clone())).collect::<BTreeMap<_, _>>()),
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(GROUP.to_owned()),
+                resource: Some(context_resource(reference).to_owned()),
+                name: Some(reference.name.clone()),
+                namespace: match reference.kind {
+                    ContextKind::SecurityContext => object.namespace(),
+                    ContextKind::ClusterSecurityContext => None,
+                },
+                verb: Some("use".to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            non_resource_attributes: None,
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api: Api<SubjectAccessReview> = Api::all(client.clone());
+    let answer = api.create(&PostParams::default(), &question).await.map_err(DereferenceError::Review)?;
+    let allowed = answer.status.is_some_and(|status| status.allowed && status.denied != Some(true));
+    Ok(if allowed { Use::Allowed } else { Use::Forbidden(format!("user {user:?}")) })
+}
+
+/// The webhook's public keys, from the cache.
+pub(crate) fn cached_keys(stores: &Stores, namespace: &str) -> Keys {
+    let found = stores.keys.get(&ObjectRef::new(RECEIPT_KEYS).within(namespace));
+    found.and_then(|found| found.data.as_ref().map(Keys::read)).unwrap_or_default()
+}
+
+/// The webhook's public keys, from the API server: a cache that is behind must not end an execution.
+pub(crate) async fn live_keys(client: &Client, namespace: &str) -> Result<Keys, DereferenceError> {
+    let found = get(&Api::<ConfigMap>::namespaced(client.clone(), namespace), RECEIPT_KEYS).await?;
+    let keys = found.and_then(|found| found.data.as_ref().map(Keys::read)).unwrap_or_default();
+    if keys.is_empty() { Err(DereferenceError::NoKeys) } else { Ok(keys) }
+}
+
+/// A pod, from the API server.
+pub(crate) async fn live_pod(client: &Client, namespace: &str, name: &str) -> Result<Option<Pod>, DereferenceError> {
+    get(&Api::<Pod>::namespaced(client.clone(), namespace), name).await
+}

@@ -1,0 +1,150 @@
+//! `ccos-controller`: one leader turns admitted executions into confined pods, and pods into status.
+
+mod apply;
+mod contexts;
+mod dereference;
+mod error;
+mod lease;
+mod metrics;
+mod queue;
+mod reconcile;
+mod serve;
+mod update_status;
+mod watches;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ccos_plan::ClusterProfile;
+use clap::Parser;
+use kube::client::ClientBuilder;
+use kube::runtime::events::{Recorder, Reporter};
+use tracing::{error, info};
+
+use crate::metrics::Metrics;
+use crate::reconcile::Ctx;
+use crate::watches::WatchAges;
+
+/// Runs the controller.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// What the cluster can do: the file that the chart mounts.
+    #[arg(long)]
+    profile: PathBuf,
+    /// The controller's own namespace, for its Lease and the webhook's public keys.
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+    /// Where probes and metrics are served.
+    #[arg(long, default_value = "[::]:8080")]
+    listen: SocketAddr,
+    /// Who this is in the Lease.
+    #[arg(long, env = "HOSTNAME", default_value = "ccos-controller")]
+    identity: String,
+}
+
+/// What keeps the controller from running.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot read the profile {path}")]
+    Profile { path: PathBuf, source: std::io::Error },
+    #[error("the profile {path} can't be understood")]
+    Parse { path: PathBuf, source: ccos_plan::cluster::ProfileError },
+    #[error("cannot find the cluster")]
+    Config(#[source] kube::config::InferConfigError),
+    #[error("cannot make a client")]
+    Client(#[source] kube::Error),
+    #[error("cannot set up TLS: another provider is installed")]
+    Tls,
+    #[error("cannot serve probes on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Lease(lease::LeaseError),
+    #[error("a watch ended")]
+    WatchEnded,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = chain(&error), "the controller ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), StartError> {
+    let Args { profile: path, namespace, listen, identity } = args;
+    let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
+    let cluster = ClusterProfile::parse(&text).map_err(|source| StartError::Parse { path, source })?;
+
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Tls)?;
+    let config = kube::Config::infer().await.map_err(StartError::Config)?;
+    let ages = WatchAges::default();
+    let client = ClientBuilder::try_from(config).map_err(StartError::Client)?.with_layer(&ages.layer()).build();
+
+    let metrics = Metrics::new(ages.clone());
+    let listener =
+        tokio::net::TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
+    let probes = tokio::spawn(serve::serve(listener, metrics.clone(), ages.clone()));
+
+    let lease = lease::Lease::new(client.clone(), &namespace, &identity);
+    let mut stop = std::pin::pin!(serve::terminated());
+    tokio::select! {
+        () = &mut stop => return Ok(()),
+        held = lease.acquire() => held.map_err(StartError::Lease)?,
+    }
+    info!(identity, "leads");
+    metrics.leads();
+
+    let (stores, triggers) = watches::start(&client, &namespace);
+    let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
+    let ctx = Arc::new(Ctx {
+        client: client.clone(),
+        namespace,
+        cluster,
+        stores,
+        queue: queue::Queue::default(),
+        recorder: Recorder::new(client, reporter),
+        metrics,
+        kick: triggers.kick(),
+        nonces: std::sync::Mutex::default(),
+        without_runtime: std::sync::Mutex::default(),
+    });
+    // Caches first: with half of them, a pod that exists would look lost.
+    ctx.stores.ready().await;
+    info!("caches are filled");
+    ctx.metrics.ready();
+
+    let result = tokio::select! {
+        () = &mut stop => Ok(()),
+        lost = lease.keep() => Err(StartError::Lease(lost)),
+        () = triggers.run(ctx) => Err(StartError::WatchEnded),
+    };
+    if result.is_ok() {
+        // The next leader need not wait for the Lease to run out.
+        lease.release().await.map_err(StartError::Lease)?;
+    }
+    probes.abort();
+    result
+}
+
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! What is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::watches::WatchAges;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResource {
+    resource: String,
+}
+
+/// Counters, and whether the controller is ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    finished: Family<ByReason, Counter>,
+    started: Counter,
+    failed: Counter,
+    leader: Gauge,
+    watch_age: Family<ByResource, Gauge>,
+    ready: Arc<AtomicBool>,
+    ages: WatchAges,
+}
+
+impl Metrics {
+    pub(crate) fn new(ages: WatchAges) -> Self {
+        let mut registry = Registry::with_prefix("ccos");
+        let (finished, started, failed) = (Family::default(), Counter::default(), Counter::default());
+        let (leader, watch_age) = (Gauge::default(), Family::default());
+        registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
+        registry.register("executions_started", "Pods that were made", started.clone());
+        registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
+        registry.register("leader", "1 on the replica that leads", leader.clone());
+        registry.register("watch_last_event_age_seconds", "Since a watch was last known to live", watch_age.clone());
+        Self { registry: Arc::new(registry), finished, started, failed, leader, watch_age, ready: Arc::default(), ages }
+    }
+
+    pub(crate) fn finished(&self, reason: &str) {
+        self.finished.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn started(&self) {
+        self.started.inc();
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.inc();
+    }
+
+    pub(crate) fn leads(&self) {
+        self.leader.set(1);
+    }
+
+    pub(crate) fn ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// A replica that waits for the Lease is ready too: it can take over.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.leader.get() == 0 || self.ready.load(Ordering::Relaxed)
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        for (resource, age) in self.ages.all() {
+            let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            self.watch_age.get_or_create(&ByResource { resource }).set(seconds);
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

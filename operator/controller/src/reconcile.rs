@@ -1,0 +1,456 @@
+//! The whole story of an execution, each time from what is there now.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
+use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Weight};
+use ccos_plan::end::{End, EndReason, WaitReason};
+use ccos_plan::receipt::{self, Claims};
+use ccos_plan::review::References;
+use ccos_plan::status::{self, Draft, Ended};
+use ccos_plan::step::{self, Granted, Permit, Seen};
+use ccos_plan::{AnyContext, ClusterProfile, build};
+use ccos_policy::{Bytes, Cores};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Client, Resource as _, ResourceExt as _};
+use std::collections::HashMap;
+use tracing::{info, warn};
+
+use crate::apply::{self, Applied};
+use crate::contexts;
+use crate::dereference::{self, DereferenceError};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::update_status::update_status;
+use crate::watches::Stores;
+
+/// The reconciler's handles.
+pub(crate) struct Ctx {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) cluster: ClusterProfile,
+    pub(crate) stores: Stores,
+    pub(crate) queue: Queue,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
+    pub(crate) kick: futures::channel::mpsc::UnboundedSender<ObjectRef<CapabilityExecution>>,
+    /// Nonces of receipts by the UID of the execution that has each, also of executions that are deleted by now: a
+    /// receipt is good for one object.
+    pub(crate) nonces: Mutex<HashMap<String, String>>,
+    /// Since when an execution has waited for its runtime, by UID.
+    pub(crate) without_runtime: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// Looks at an execution and does the next thing.
+pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -> Result<Action, Error> {
+    let now = Timestamp::now();
+    if object.metadata.deletion_timestamp.is_some() {
+        ctx.forget(&object).await;
+        return Ok(Action::await_change());
+    }
+    let pod = find_pod(&object, &ctx).await?;
+    if status::finished(&object) {
+        return retire(&object, pod.as_deref(), &ctx, now).await;
+    }
+    match (pod, status::attempted(&object)) {
+        (Some(pod), _) => attend(&object, &pod, &ctx, now).await,
+        (None, Some(name)) => lost(&object, name, &ctx, now).await,
+        (None, None) => begin(&object, &ctx, now).await,
+    }
+}
+
+/// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
+async fn begin(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    let claims = match receipt(object, ctx).await? {
+        Ok(claims) => claims,
+        Err(end) => return refuse(object, ctx, &end, now).await,
+    };
+    let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
+    let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
+        Permit::Granted(granted) => granted,
+        Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
+    };
+    if step::suspended(object) {
+        return hold(object, ctx, &granted, WaitReason::Suspended, "desiredState is Suspended", now).await;
+    }
+    let overhead = match step::runtime(
+        granted.admitted.runtime_class(),
+        &ctx.stores.runtime_classes.state(),
+        &ctx.stores.nodes.state(),
+    ) {
+        Ok(class) => overhead(class),
+        Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
+    };
+    ctx.runtime_found(object);
+    if !contexts::quota_is_there(ctx, &object.namespace().unwrap_or_default(), now).await? {
+        // Its watch wakes us; the API server refuses pods while the quota has no status.
+        return Ok(Action::requeue(Duration::from_secs(5)));
+    }
+    if let Turn::Wait(message) = turn(object, &found, &granted, overhead, ctx).await {
+        return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
+    }
+    let started = start(object, ctx, &granted, &found, now).await;
+    if !matches!(&started, Ok(Started::Pod)) {
+        ctx.queue.release(&object.uid().unwrap_or_default()).await;
+        ctx.wake_peers(object);
+    }
+    match started? {
+        Started::Pod => Ok(Action::await_change()),
+        Started::Held(action) => Ok(action),
+    }
+}
+
+enum Started {
+    Pod,
+    Held(Action),
+}
+
+async fn start(
+    object: &CapabilityExecution,
+    ctx: &Ctx,
+    granted: &Granted,
+    found: &References,
+    now: Timestamp,
+) -> Result<Started, Error> {
+    let Some(children) = step::children(object, granted, found, &ctx.cluster) else {
+        let end = End::new(EndReason::InternalError, "admitted without an image");
+        return refuse(object, ctx, &end, now).await.map(Started::Held);
+    };
+    match apply::apply(&ctx.client, object, &children).await? {
+        Applied::Pod(pod) => {
+            ctx.metrics.started();
+            let draft = Draft::of(object, now).starting(granted, &pod.name_any());
+            update_status(&ctx.client, object, draft).await?;
+            Ok(Started::Pod)
+        }
+        Applied::QuotaExceeded(message) => {
+            hold(object, ctx, granted, WaitReason::QuotaExceeded, &message, now).await?;
+            // Not a conflict: whoever holds the quota has to end first, and no watch of ours sees that.
+            Ok(Started::Held(Action::requeue(Duration::from_secs(15))))
+        }
+        Applied::Refused(message) => {
+            let end = End::new(EndReason::InternalError, format!("the API server refuses its pod: {message}"));
+            finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held)
+        }
+    }
+}
+
+/// There is a pod: what does it show, and may it go on?
+async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    let name = pod.name_any();
+    let seen = status::observe(pod);
+    if status::attempted(object).is_none() {
+        // Made by a controller that did not live to say so. What it decided is in the receipt.
+        return adopt(object, pod, ctx, now).await;
+    }
+    if let Seen::Ended(ended) = seen {
+        let ended = match status::stopping(object) {
+            Some(end) => Ended { end, ..*ended },
+            None if pod.metadata.deletion_timestamp.is_some() => deleted(*ended),
+            None => *ended,
+        };
+        return finish(object, ctx, Draft::of(object, now).ended(Some(&name), &ended), &ended.end).await;
+    }
+    if status::stopping(object).is_some() {
+        apply::delete_pod(&ctx.client, pod).await?;
+        return Ok(Action::await_change());
+    }
+    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let why = if let Seen::Starting(why) = &seen { step::overdue(pod, why, &ctx.cluster, now) } else { None };
+    if let Some(end) = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod)).or(why) {
+        // The reason first: once the pod is gone, nothing else says why.
+        update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
+        apply::delete_pod(&ctx.client, pod).await?;
+        return Ok(Action::await_change());
+    }
+    let wake = [
+        step::expires(&found, now),
+        if matches!(seen, Seen::Starting(_)) { step::start_by(pod, &ctx.cluster) } else { None },
+    ];
+    update_status(&ctx.client, object, Draft::of(object, now).seen(&name, &seen)).await?;
+    Ok(wake.into_iter().flatten().min().map_or_else(Action::await_change, |at| until(at, now)))
+}
+
+/// A pod whose making was not written down.
+async fn adopt(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    let draft = match receipt(object, ctx).await? {
+        Ok(claims) => {
+            let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+            let draft = Draft::of(object, now);
+            match step::permit(object, claims, &found, &ctx.cluster, now) {
+                Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
+                Permit::Refused(end) => draft.attempt(&pod.name_any()).stopping(&end),
+            }
+        }
+        Err(end) => Draft::of(object, now).attempt(&pod.name_any()).stopping(&end),
+    };
+    update_status(&ctx.client, object, draft).await?;
+    Ok(Action::await_change())
+}
+
+/// The pod is gone, and did not say how it ended.
+async fn lost(object: &CapabilityExecution, name: &str, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    let end = status::stopping(object).unwrap_or_else(|| End::new(EndReason::PodLost, "its pod was deleted"));
+    let ended = Ended { end, report: None, started_at: None, finished_at: None };
+    finish(object, ctx, Draft::of(object, now).ended(Some(name), &ended), &ended.end).await
+}
+
+/// A pod that ended because somebody deleted it.
+fn deleted(ended: Ended) -> Ended {
+    let by_itself =
+        ended.end.reason != EndReason::Cancelled.as_str() && ended.end.reason != EndReason::InternalError.as_str();
+    if by_itself { ended } else { Ended { end: End::new(EndReason::PodLost, "its pod was deleted"), ..ended } }
+}
+
+/// It is over: no pod may live on, and its time to live runs.
+async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    if let Some(pod) = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_))) {
+        apply::delete_pod(&ctx.client, pod).await?;
+    } else {
+        let uid = object.uid().unwrap_or_default();
+        let held = ctx.queue.places.lock().await.remove(&uid).is_some();
+        if held {
+            ctx.wake_peers(object);
+        }
+    }
+    match step::delete_at(object) {
+        Some(at) if at <= now => {
+            apply::delete_execution(&ctx.client, object).await?;
+            Ok(Action::await_change())
+        }
+        Some(at) => Ok(until(at, now)),
+        None => Ok(Action::await_change()),
+    }
+}
+
+/// It waits.
+async fn hold(
+    object: &CapabilityExecution,
+    ctx: &Ctx,
+    granted: &Granted,
+    reason: WaitReason,
+    message: &str,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let first = !step::waits(object, reason);
+    if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
+        ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
+        // It no longer stands in the way of those behind it.
+        ctx.wake_peers(object);
+    }
+    Ok(granted_expires(ctx, object, now).await?.map_or_else(Action::await_change, |at| until(at, now)))
+}
+
+async fn granted_expires(ctx: &Ctx, object: &CapabilityExecution, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    Ok(step::expires(&found, now))
+}
+
+/// It waits for its runtime, for a while.
+async fn without_runtime(
+    object: &CapabilityExecution,
+    ctx: &Ctx,
+    granted: &Granted,
+    missing: &str,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let since = ctx.runtime_missing(object, now);
+    let deadline = step::after(since, &ctx.cluster).unwrap_or(now);
+    if now >= deadline {
+        ctx.runtime_found(object);
+        let end = End::new(EndReason::RuntimeUnavailable, format!("{missing}; waited {}", ctx.cluster.start_deadline));
+        return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await;
+    }
+    hold(object, ctx, granted, WaitReason::RuntimeUnavailable, missing, now).await?;
+    Ok(until(deadline, now))
+}
+
+/// It ends without ever having had a pod.
+async fn refuse(object: &CapabilityExecution, ctx: &Ctx, end: &End, now: Timestamp) -> Result<Action, Error> {
+    let ended = Ended { end: end.clone(), report: None, started_at: None, finished_at: None };
+    finish(object, ctx, Draft::of(object, now).ended(None, &ended), end).await
+}
+
+async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End) -> Result<Action, Error> {
+    if update_status(&ctx.client, object, draft).await? {
+        ctx.metrics.finished(end.reason);
+        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), reason = end.reason, "execution ended");
+        let kind = if end.reason == EndReason::Completed.as_str() { EventType::Normal } else { EventType::Warning };
+        ctx.tell(object, kind, "Finished", end.reason, &end.message).await;
+    }
+    ctx.queue.release(&object.uid().unwrap_or_default()).await;
+    ctx.wake_peers(object);
+    Ok(Action::await_change())
+}
+
+/// The receipt, by the cached keys, or by the live ones where those do not know it.
+async fn receipt(object: &CapabilityExecution, ctx: &Ctx) -> Result<Result<Claims, End>, DereferenceError> {
+    let used = |nonce: &str| ctx.nonce_is_used(object, nonce);
+    let cached = dereference::cached_keys(&ctx.stores, &ctx.namespace);
+    if let Ok(claims) = step::receipt(object, &cached, used) {
+        return Ok(Ok(claims));
+    }
+    let live = dereference::live_keys(&ctx.client, &ctx.namespace).await?;
+    Ok(step::receipt(object, &live, used))
+}
+
+/// The attempt's pod. Where the cache has none and there should be one, the API server is asked: a cache that is behind
+/// must not make a pod look lost.
+async fn find_pod(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<Arc<Pod>>, DereferenceError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), build::names::child(object));
+    let cached = ctx.stores.pods.get(&ObjectRef::new(&name).within(&namespace));
+    let found = match cached {
+        Some(pod) => Some(pod),
+        None if status::attempted(object).is_some() && !status::finished(object) => {
+            dereference::live_pod(&ctx.client, &namespace, &name).await?.map(Arc::new)
+        }
+        None => None,
+    };
+    Ok(found.filter(|pod| apply::owned(pod, object)))
+}
+
+/// Whether it is its turn; if so, it holds its place from here on.
+async fn turn(
+    object: &CapabilityExecution,
+    found: &References,
+    granted: &Granted,
+    overhead: Weight,
+    ctx: &Ctx,
+) -> Turn {
+    let Some(context) = &found.context else { return Turn::Wait("its context is gone".to_owned()) };
+    let bounds = match Bounds::of(context.spec().capacity.as_ref()) {
+        Ok(bounds) => bounds,
+        Err(errors) => return Turn::Wait(errors.to_string()),
+    };
+    let uid = object.uid().unwrap_or_default();
+    let ticket = ticket(object);
+    let weight = build::weight(&granted.admitted, overhead);
+    let mut places = ctx.queue.places.lock().await;
+    let peers: Vec<Peer> = ctx
+        .stores
+        .executions
+        .state()
+        .iter()
+        .filter(|peer| peer.uid().as_deref() != Some(&uid) && same_context(peer, object, context))
+        .filter_map(|peer| {
+            let peer_uid = peer.uid().unwrap_or_default();
+            if let Some(weight) = places.get(&peer_uid) {
+                return Some(Peer::Holds(*weight));
+            }
+            // Without a place of this controller's: one of an earlier leader's, or one that waits.
+            match live_weight(peer, ctx) {
+                Some(weight) => Some(Peer::Holds(weight)),
+                None if !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer) => {
+                    Some(Peer::Waits(self::ticket(peer)))
+                }
+                None => None,
+            }
+        })
+        .collect();
+    let turn = capacity::turn(&ticket, weight, &peers, bounds, &context.display());
+    if turn == Turn::Go {
+        places.insert(uid, weight);
+    }
+    turn
+}
+
+fn ticket(object: &CapabilityExecution) -> Ticket {
+    Ticket {
+        created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0),
+        uid: object.uid().unwrap_or_default(),
+    }
+}
+
+/// Contexts of a namespace share nothing with their namesakes of other namespaces.
+fn same_context(peer: &CapabilityExecution, object: &CapabilityExecution, context: &AnyContext) -> bool {
+    peer.spec.context_ref == object.spec.context_ref
+        && match context {
+            AnyContext::Namespaced(_) => peer.namespace() == object.namespace(),
+            AnyContext::Cluster(_) => true,
+        }
+}
+
+/// What the pod of an execution holds, while it lives.
+fn live_weight(object: &CapabilityExecution, ctx: &Ctx) -> Option<Weight> {
+    let key = ObjectRef::new(&build::names::child(object)).within(&object.namespace().unwrap_or_default());
+    let pod = ctx.stores.pods.get(&key).filter(|pod| apply::owned(pod, object))?;
+    if matches!(status::observe(&pod), Seen::Ended(_)) {
+        return None;
+    }
+    Some(build::pod_weight(&pod))
+}
+
+fn overhead(class: Option<&RuntimeClass>) -> Weight {
+    class.map_or(Weight { memory: Bytes(0), cpu: Cores { millis: 0 } }, build::overhead)
+}
+
+/// Wakes at a moment, or a little after it: a timer that is early would find nothing to do.
+fn until(at: Timestamp, now: Timestamp) -> Action {
+    let span = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Action::requeue(span + Duration::from_millis(20))
+}
+
+impl Ctx {
+    /// Whether another execution has this nonce. The first that shows it has it.
+    fn nonce_is_used(&self, object: &CapabilityExecution, nonce: &str) -> bool {
+        let mine = ticket(object);
+        let earlier = self.stores.executions.state().iter().any(|other| {
+            ticket(other) < mine
+                && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
+        });
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = nonces.entry(nonce.to_owned()).or_insert_with(|| mine.uid.clone());
+        earlier || *owner != mine.uid
+    }
+
+    /// Wakes those that wait for the capacity that this one had, or stood in line for.
+    fn wake_peers(&self, object: &CapabilityExecution) {
+        for peer in self.stores.executions.state() {
+            if peer.spec.context_ref == object.spec.context_ref
+                && peer.metadata.uid != object.metadata.uid
+                && !status::finished(&peer)
+                && status::attempted(&peer).is_none()
+            {
+                drop(self.kick.unbounded_send(ObjectRef::from_obj(&*peer)));
+            }
+        }
+    }
+
+    async fn forget(&self, object: &CapabilityExecution) {
+        self.queue.release(&object.uid().unwrap_or_default()).await;
+        self.runtime_found(object);
+        self.wake_peers(object);
+    }
+
+    fn runtime_missing(&self, object: &CapabilityExecution, now: Timestamp) -> Timestamp {
+        let mut since = self.without_runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        *since.entry(object.uid().unwrap_or_default()).or_insert(now)
+    }
+
+    fn runtime_found(&self, object: &CapabilityExecution) {
+        let mut since = self.without_runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        since.remove(&object.uid().unwrap_or_default());
+    }
+
+    /// An Event. It is a courtesy: status says the same, so that a failure is only logged.
+    async fn tell(&self, object: &CapabilityExecution, kind: EventType, action: &str, reason: &str, message: &str) {
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: (!message.is_empty()).then(|| message.chars().take(1000).collect()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            warn!(%error, "cannot publish an Event");
+        }
+    }
+}

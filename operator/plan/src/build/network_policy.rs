@@ -1,0 +1,24 @@
+//! The fence around the pod.
+
+use ccos_crds::CapabilityExecution;
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt as _;
+use std::collections::BTreeMap;
+
+use super::names;
+
+/// Denies everything, both ways: this release grants no network. In GVisor and Kata the workload has a network
+/// namespace of its own besides; this is the second line, and the first around the runner.
+pub(super) fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
+    let selector = BTreeMap::from([(names::UID_LABEL.to_owned(), object.uid().unwrap_or_default())]);
+    NetworkPolicy {
+        metadata: names::metadata(object),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector { match_labels: Some(selector), match_expressions: None }),
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: None,
+            egress: None,
+        }),
+    }
+}

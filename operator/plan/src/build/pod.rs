@@ -1,0 +1,234 @@
+//! The pod: restricted Pod Security, one container, the runner first.
+
+use std::collections::BTreeMap;
+
+use ccos_crds::CapabilityExecution;
+use ccos_policy::{Bytes, Isolation};
+use ccos_profile::place;
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath,
+    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use super::profile::{Plan, Reference, volume_source};
+use super::{Order, RUNNER_MEMORY, names};
+
+/// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
+const USER: i64 = 1000;
+
+/// From SIGTERM to SIGKILL, in seconds: the runner gives the workload 2 of them.
+const GRACE: i64 = 5;
+
+/// Beyond the start deadline and the wall time, in seconds, before Kubernetes ends a pod whose runner did not.
+const BACKSTOP: i64 = 30;
+
+/// Room for the log and the kubelet's own files.
+const EPHEMERAL: &str = "64Mi";
+
+/// Where the runner's image is mounted in a pod that runs the capability's.
+const RUNNER_VOLUME: &str = "/ccos/runner";
+
+pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
+    let Order { object, admitted, image, cluster, .. } = order;
+    let runner_inside = admitted.isolation() == Isolation::GVisor;
+    let (container_image, volume_image, volume_path) = if runner_inside {
+        (&cluster.runner_image, &image.reference, place::IMAGE)
+    } else {
+        (&image.reference, &cluster.runner_image, RUNNER_VOLUME)
+    };
+    let volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{RUNNER_VOLUME}{}", place::RUNNER) };
+    let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
+    let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
+    Pod {
+        metadata: names::metadata(object),
+        spec: Some(PodSpec {
+            active_deadline_seconds: Some(
+                seconds(admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP),
+            ),
+            automount_service_account_token: Some(false),
+            containers: vec![Container {
+                name: "runner".to_owned(),
+                image: Some(container_image.clone()),
+                image_pull_policy: Some("IfNotPresent".to_owned()),
+                command: Some(vec![program]),
+                resources: Some(resources(order)),
+                security_context: Some(container_security()),
+                termination_message_path: Some(place::TERMINATION_LOG.to_owned()),
+                termination_message_policy: Some("File".to_owned()),
+                volume_mounts: Some(volumes.mounts),
+                ..Container::default()
+            }],
+            // No resolver: names are answered by the runner, once a network can be granted.
+            dns_policy: Some("None".to_owned()),
+            dns_config: Some(PodDNSConfig {
+                nameservers: Some(vec!["127.0.0.53".to_owned()]),
+                ..PodDNSConfig::default()
+            }),
+            enable_service_links: Some(false),
+            hostname: Some("execution".to_owned()),
+            image_pull_secrets: (!image.pull_secrets.is_empty()).then(|| {
+                image.pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
+            }),
+            priority_class_name: Some(cluster.priority_class_name.clone()),
+            restart_policy: Some("Never".to_owned()),
+            runtime_class_name: admitted.runtime_class().map(str::to_owned),
+            security_context: Some(PodSecurityContext {
+                fs_group: Some(USER),
+                run_as_group: Some(USER),
+                run_as_non_root: Some(true),
+                run_as_user: Some(USER),
+                seccomp_profile: Some(runtime_default()),
+                ..PodSecurityContext::default()
+            }),
+            share_process_namespace: Some(false),
+            termination_grace_period_seconds: Some(GRACE),
+            volumes: Some(volumes.volumes),
+            ..PodSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn volumes(
+    object: &CapabilityExecution,
+    plan: &Plan<'_>,
+    runner_inside: bool,
+    image_path: &str,
+    image: &str,
+) -> Volumes {
+    let mut volumes = Volumes::default();
+    volumes.add(
+        image_path,
+        true,
+        Volume {
+            name: "image".to_owned(),
+            image: Some(ImageVolumeSource {
+                reference: Some(image.to_owned()),
+                pull_policy: Some("IfNotPresent".to_owned()),
+            }),
+            ..Volume::default()
+        },
+    );
+    volumes.add(
+        "/ccos/profile",
+        true,
+        Volume {
+            name: "profile".to_owned(),
+            config_map: Some(ConfigMapVolumeSource { name: names::child(object), ..ConfigMapVolumeSource::default() }),
+            ..Volume::default()
+        },
+    );
+    if !runner_inside {
+        // The capability's image has no such folder.
+        volumes.add(
+            place::VIEW,
+            false,
+            Volume {
+                name: "view".to_owned(),
+                empty_dir: Some(EmptyDirVolumeSource { medium: None, size_limit: Some(Quantity("1Mi".to_owned())) }),
+                ..Volume::default()
+            },
+        );
+    }
+    for volume in &plan.volumes {
+        let ccos_crds::security_context::Volume {
+            name,
+            mount_path: _,
+            persistent_volume_claim,
+            config_map,
+            secret,
+            empty_dir,
+        } = volume;
+        let read_only = config_map.is_some() || secret.is_some();
+        volumes.add(
+            &volume_source(volume),
+            read_only,
+            Volume {
+                name: format!("context-{name}"),
+                persistent_volume_claim: persistent_volume_claim.clone(),
+                config_map: config_map.clone(),
+                secret: secret.clone(),
+                empty_dir: empty_dir.clone(),
+                ..Volume::default()
+            },
+        );
+    }
+    for (at, reference) in plan.references.iter().enumerate() {
+        volumes.add(&format!("{}/{at}", place::REFERENCES), true, reference_volume(at, reference));
+    }
+    volumes
+}
+
+#[derive(Default)]
+struct Volumes {
+    volumes: Vec<Volume>,
+    mounts: Vec<VolumeMount>,
+}
+
+impl Volumes {
+    fn add(&mut self, path: &str, read_only: bool, volume: Volume) {
+        self.mounts.push(VolumeMount {
+            name: volume.name.clone(),
+            mount_path: path.to_owned(),
+            read_only: Some(read_only),
+            ..VolumeMount::default()
+        });
+        self.volumes.push(volume);
+    }
+}
+
+fn reference_volume(at: usize, reference: &Reference<'_>) -> Volume {
+    let items = |key: &String| Some(vec![KeyToPath { key: key.clone(), path: "value".to_owned(), mode: None }]);
+    let name = format!("reference-{at}");
+    match reference {
+        Reference::Secret(key) => Volume {
+            name,
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(key.name.clone()),
+                items: items(&key.key),
+                ..SecretVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+        Reference::ConfigMap(key) => Volume {
+            name,
+            config_map: Some(ConfigMapVolumeSource {
+                name: key.name.clone(),
+                items: items(&key.key),
+                ..ConfigMapVolumeSource::default()
+            }),
+            ..Volume::default()
+        },
+    }
+}
+
+/// Requests equal limits: what was granted is what is there, and what the quota counts.
+fn resources(order: Order<'_>) -> ResourceRequirements {
+    let limits = order.admitted.limits();
+    let memory = Bytes(limits.memory.0.saturating_add(RUNNER_MEMORY.0));
+    let amounts = BTreeMap::from([
+        ("cpu".to_owned(), Quantity(format!("{}m", limits.cpu.millis))),
+        ("memory".to_owned(), Quantity(memory.0.to_string())),
+        ("ephemeral-storage".to_owned(), Quantity(EPHEMERAL.to_owned())),
+    ]);
+    ResourceRequirements { claims: None, limits: Some(amounts.clone()), requests: Some(amounts) }
+}
+
+fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+        privileged: Some(false),
+        read_only_root_filesystem: Some(true),
+        run_as_non_root: Some(true),
+        seccomp_profile: Some(runtime_default()),
+        ..SecurityContext::default()
+    }
+}
+
+fn runtime_default() -> SeccompProfile {
+    SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }
+}

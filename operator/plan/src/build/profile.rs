@@ -1,0 +1,171 @@
+//! The profile that the runner reads, and the volumes that it speaks of.
+
+use std::collections::BTreeMap;
+
+use ccos_crds::CapabilityExecution;
+use ccos_crds::execution::{EnvVar, InputFrom};
+use ccos_crds::permissions::KeyRef;
+use ccos_crds::security_context::Volume as ContextVolume;
+use ccos_policy::{Isolation, PathPattern, ProcessCreation};
+use ccos_profile::{Files, Inputs, Limits, Profile, Text, Volume, place};
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::{Value, json};
+
+use super::{Order, names};
+
+/// The profile and what has to be mounted for it.
+pub(super) struct Plan<'a> {
+    pub(super) profile: Profile,
+    pub(super) volumes: Vec<&'a ContextVolume>,
+    /// By number: mounted at `place::REFERENCES/<number>`, with the key as the file `value`.
+    pub(super) references: Vec<Reference<'a>>,
+}
+
+/// A key of an object of the namespace. Mounted by the kubelet, so that the operator never reads a Secret.
+pub(super) enum Reference<'a> {
+    Secret(&'a KeyRef),
+    ConfigMap(&'a KeyRef),
+}
+
+pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
+    let Order { object, admitted, context, capability, .. } = order;
+    let mut references: Vec<Reference<'a>> = Vec::new();
+    let mut reference = |of: Reference<'a>| {
+        let path = format!("{}/{}/value", place::REFERENCES, references.len());
+        references.push(of);
+        path
+    };
+
+    let permissions = admitted.permissions();
+    let files = Files {
+        read: paths(&permissions.filesystem.read),
+        write: paths(&permissions.filesystem.write),
+        execute: paths(&permissions.filesystem.execute),
+        blocked: paths(&permissions.filesystem.blocked),
+    };
+    let programs = paths(&permissions.system.commands);
+    let wanted: Vec<&String> = files.read.iter().chain(&files.write).chain(&files.execute).chain(&programs).collect();
+    // Only what is required is mounted, however much the context has.
+    let volumes: Vec<&ContextVolume> = context
+        .spec()
+        .volumes
+        .iter()
+        .filter(|volume| wanted.iter().any(|path| meets(path, &volume.mount_path)))
+        .collect();
+
+    let environment = object
+        .spec
+        .env
+        .iter()
+        .filter_map(|EnvVar { name, value, secret_key_ref }| {
+            let text = match (value, secret_key_ref) {
+                (Some(value), _) => Text::Value(value.clone()),
+                (None, Some(key)) => Text::File(reference(Reference::Secret(key))),
+                (None, None) => return None,
+            };
+            Some((name.clone(), text))
+        })
+        .collect();
+    let fields = object
+        .spec
+        .inputs_from
+        .iter()
+        .filter_map(|InputFrom { config_map_key_ref, secret_key_ref, field }| {
+            let of = match (config_map_key_ref, secret_key_ref) {
+                (Some(key), _) => Reference::ConfigMap(key),
+                (None, Some(key)) => Reference::Secret(key),
+                (None, None) => return None,
+            };
+            Some((field.clone(), reference(of)))
+        })
+        .collect();
+
+    let limits = admitted.limits();
+    let profile = Profile {
+        version: ccos_profile::VERSION,
+        image_root: image_root(admitted.isolation()).to_owned(),
+        command: capability.command.clone().unwrap_or_default(),
+        working_dir: capability.working_dir.clone(),
+        files,
+        volumes: volumes
+            .iter()
+            .map(|volume| Volume { source: volume_source(volume), mount_path: volume.mount_path.clone() })
+            .collect(),
+        programs,
+        process_creation: match permissions.system.process_creation {
+            ProcessCreation::Allowed => ccos_profile::ProcessCreation::Allowed,
+            ProcessCreation::Denied => ccos_profile::ProcessCreation::Denied,
+        },
+        environment,
+        inputs: Inputs {
+            document: object.spec.inputs.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+            fields,
+        },
+        limits: Limits {
+            cpu_time_millis: limits.cpu_time.0,
+            wall_time_millis: limits.wall_time.0,
+            disk_bytes: limits.disk.0,
+            file_descriptors: limits.file_descriptors,
+            threads: limits.threads,
+        },
+    };
+    Plan { profile, volumes, references }
+}
+
+/// Where a volume is in the runner's container.
+pub(super) fn volume_source(volume: &ContextVolume) -> String {
+    format!("{}/{}", place::VOLUMES, volume.name)
+}
+
+/// In GVisor the container is the runner's own image, and the capability's is a volume; in Kata it is the other way
+/// round, since a guest can't be given a second image everywhere.
+pub(super) const fn image_root(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::GVisor => place::IMAGE,
+        Isolation::Kata | Isolation::Container | Isolation::Wasm => "/",
+    }
+}
+
+/// Immutable: what was admitted does not change under a running pod.
+pub(super) fn config_map(object: &CapabilityExecution, profile: &Profile) -> ConfigMap {
+    ConfigMap {
+        metadata: names::metadata(object),
+        immutable: Some(true),
+        data: Some(BTreeMap::from([("profile.json".to_owned(), json!(profile).to_string())])),
+        binary_data: None,
+    }
+}
+
+/// Literal paths. The decision admits no others.
+fn paths(patterns: &[PathPattern]) -> Vec<String> {
+    patterns.iter().filter_map(|pattern| pattern.literal().map(str::to_owned)).collect()
+}
+
+/// Whether one of two paths lies in the other.
+fn meets(one: &str, other: &str) -> bool {
+    within(one, other) || within(other, one)
+}
+
+/// Whether a path is a folder or lies in it, by whole segments.
+fn within(path: &str, folder: &str) -> bool {
+    let mut path = path.split('/').filter(|segment| !segment.is_empty());
+    folder.split('/').filter(|segment| !segment.is_empty()).all(|segment| path.next() == Some(segment))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_meet_by_whole_segments() {
+        for (one, other, expected) in [
+            ("/data", "/data", true),
+            ("/data/in", "/data", true),
+            ("/", "/data", true),
+            ("/database", "/data", false),
+            ("/data", "/database", false),
+        ] {
+            assert_eq!(meets(one, other), expected, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! How executions end and what they wait for, as the design names it.
+
+use ccos_policy::Reason;
+use serde::{Deserialize, Serialize};
+
+macro_rules! names {
+    ($(#[$head:meta])* $enum:ident { $($(#[$doc:meta])* $name:ident),* $(,)? }) => {
+        $(#[$head])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $enum { $($(#[$doc])* $name),* }
+        impl $enum {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+            /// The name, as users see it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$name => stringify!($name)),* } }
+            /// The one of this name.
+            #[must_use]
+            pub fn named(name: &str) -> Option<Self> { Self::ALL.iter().copied().find(|one| one.as_str() == name) }
+        }
+    };
+}
+
+names! {
+    /// Why an execution ended, besides a denial.
+    EndReason {
+        /// Exit status 0, and a result where there is one.
+        Completed,
+        /// Another exit status.
+        NonZeroExit,
+        /// Ended by a signal that nobody of ccos sent.
+        Signaled,
+        /// Ran longer than `limits.wallTime`.
+        WallTimeExceeded,
+        /// Used more than `limits.cpuTime`.
+        CPUTimeExceeded,
+        /// Used more than `limits.memory`.
+        MemoryExceeded,
+        /// Failed with `limits.disk` used up.
+        DiskExceeded,
+        /// Wrote more to its outputs than is kept.
+        OutputTooLarge,
+        /// Its result is no JSON.
+        InvalidResult,
+        /// Its result is too large.
+        ResultTooLarge,
+        /// Its context expired while it ran.
+        ContextExpired,
+        /// Its context grants it no longer.
+        ContextChanged,
+        /// The requester may no longer use the context.
+        UseRevoked,
+        /// `desiredState: Cancelled`.
+        Cancelled,
+        /// The node needed its place.
+        Evicted,
+        /// Its pod was deleted.
+        PodLost,
+        /// Its node is gone.
+        NodeLost,
+        /// Its image could not be had.
+        ImagePullFailed,
+        /// A volume could not be mounted.
+        VolumeUnavailable,
+        /// No node has its runtime.
+        RuntimeUnavailable,
+        /// Its pod did not start in time.
+        StartDeadlineExceeded,
+        /// Its confinement could not be proven; the code did not start.
+        ConfinementFailed,
+        /// Another NetworkPolicy opens its pod.
+        ConflictingNetworkPolicy,
+        /// It has no receipt that allows it.
+        ReceiptInvalid,
+        /// ccos failed.
+        InternalError,
+    }
+}
+
+names! {
+    /// What an execution waits for.
+    WaitReason {
+        /// A place within its context's capacity.
+        CapacityExhausted,
+        /// A place within the namespace's quota.
+        QuotaExceeded,
+        /// `desiredState: Running`.
+        Suspended,
+        /// A node that can take its pod.
+        Unschedulable,
+        /// A node with its runtime.
+        RuntimeUnavailable,
+    }
+}
+
+/// An end, with what to tell people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// For machines: an [`EndReason`], or the [`Reason`] of the first denial.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl End {
+    /// An end of this reason.
+    #[must_use]
+    pub fn new(reason: EndReason, message: impl Into<String>) -> Self {
+        Self { reason: reason.as_str(), message: message.into() }
+    }
+
+    /// An end by denial.
+    #[must_use]
+    pub fn denied(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason: reason.as_str(), message: message.into() }
+    }
+}
+
+impl From<ccos_profile::End> for EndReason {
+    fn from(end: ccos_profile::End) -> Self {
+        use ccos_profile::End as Reported;
+        match end {
+            Reported::Completed => Self::Completed,
+            Reported::NonZeroExit => Self::NonZeroExit,
+            Reported::Signaled => Self::Signaled,
+            Reported::WallTimeExceeded => Self::WallTimeExceeded,
+            Reported::CPUTimeExceeded => Self::CPUTimeExceeded,
+            Reported::DiskExceeded => Self::DiskExceeded,
+            Reported::OutputTooLarge => Self::OutputTooLarge,
+            Reported::InvalidResult => Self::InvalidResult,
+            Reported::ResultTooLarge => Self::ResultTooLarge,
+            Reported::Cancelled => Self::Cancelled,
+            Reported::ConfinementFailed => Self::ConfinementFailed,
+            Reported::InternalError => Self::InternalError,
+        }
+    }
+}

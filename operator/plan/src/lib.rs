@@ -1,0 +1,20 @@
+//! Between the wire and the decision, and between the decision and the cluster.
+//!
+//! Functions of values: no `async`, no client, no clock but an argument. The webhook and the CLI use [`wire`] and
+//! [`receipt`]; the controller also [`step`], [`build`] and [`status`].
+
+pub mod build;
+pub mod capacity;
+pub mod cluster;
+pub mod digest;
+pub mod end;
+pub mod object;
+pub mod receipt;
+pub mod review;
+pub mod status;
+pub mod step;
+pub mod wire;
+
+pub use cluster::ClusterProfile;
+pub use object::{AnyContext, AnyProvider};
+pub use review::{Verdict, review};

@@ -1,0 +1,65 @@
+//! The one way from objects to a decision: webhook, controller and CLI all come through here.
+
+use ccos_crds::CapabilityExecution;
+use ccos_policy::{Decision, Denials, Found, Isolations, Snapshot, Use};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::object::{AnyContext, AnyProvider, context_display};
+use crate::wire::{self, FieldErrors};
+
+/// What an execution's references led to.
+#[derive(Clone, Debug)]
+pub struct References {
+    /// The context, if it exists.
+    pub context: Option<AnyContext>,
+    /// The provider, if it exists.
+    pub provider: Option<AnyProvider>,
+    /// Whether the requester may use the context.
+    pub may_use: Use,
+}
+
+/// What comes of a review. Short-lived, so that its size matters less than a box in every match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::large_enum_variant, reason = "see above")]
+pub enum Verdict {
+    /// The object can't be understood: it is invalid, whatever is granted.
+    Invalid(FieldErrors),
+    /// It was decided.
+    Decided(Decision),
+}
+
+/// Decides an execution.
+pub fn review(object: &CapabilityExecution, found: &References, isolations: &Isolations, now: Timestamp) -> Verdict {
+    let request = match wire::request(&object.spec, now) {
+        Ok(request) => request,
+        Err(errors) => return Verdict::Invalid(errors),
+    };
+    let reference = &object.spec.context_ref;
+    let context = match &found.context {
+        None => Found::Missing(format!("{} does not exist", context_display(reference.kind, &reference.name))),
+        Some(context) => match wire::context(context, now) {
+            Ok(parsed) => Found::Valid(parsed),
+            Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),
+        },
+    };
+    let snapshot = Snapshot {
+        context,
+        may_use: found.may_use.clone(),
+        capability: wire::capability(found.provider.as_ref(), &object.spec.capability_ref),
+        isolations: isolations.clone(),
+    };
+    Verdict::Decided(ccos_policy::decide(&request, &snapshot))
+}
+
+/// The message of a rejection: a line that says what exceeds what, and a line for each reason.
+#[must_use]
+pub fn rejection(object: &CapabilityExecution, denials: &Denials) -> String {
+    let name = match &object.metadata.name {
+        Some(name) => name.clone(),
+        None => object.metadata.generate_name.clone().unwrap_or_else(|| object.name_any()),
+    };
+    let context = context_display(object.spec.context_ref.kind, &object.spec.context_ref.name);
+    format!("CapabilityExecution {name:?} requires more than {context} grants:\n{denials}")
+}

@@ -1,0 +1,380 @@
+//! Status, from what was observed.
+
+use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
+use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
+use ccos_profile::{Proof, Report};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::end::{End, EndReason, WaitReason};
+use crate::step::{Granted, Seen};
+use crate::wire::isolation_wire;
+
+/// The longest message of a condition, in bytes: the API allows 32 KiB.
+const MESSAGE_LIMIT: usize = 16 * 1024;
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Why.
+    pub end: End,
+    /// What the runner said, where it could.
+    pub report: Option<Report>,
+    /// When the container started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A status in the making.
+#[derive(Debug)]
+pub struct Draft {
+    status: CapabilityExecutionStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+}
+
+impl Draft {
+    /// From what the object has now.
+    #[must_use]
+    pub fn of(object: &CapabilityExecution, now: Timestamp) -> Self {
+        let mut status = object.status.clone().unwrap_or_default();
+        status.observed_generation = object.metadata.generation;
+        Self { status, generation: object.metadata.generation, now }
+    }
+
+    /// The status, if it differs from the object's.
+    #[must_use]
+    pub fn changed(self, object: &CapabilityExecution) -> Option<CapabilityExecutionStatus> {
+        (object.status.as_ref() != Some(&self.status)).then_some(self.status)
+    }
+
+    fn set(&mut self, kind: &str, status: &str, reason: &str, message: &str) {
+        let message = cut(message, MESSAGE_LIMIT);
+        let before = self.status.conditions.iter_mut().find(|one| one.type_ == kind);
+        let transition = match &before {
+            Some(before) if before.status == status => before.last_transition_time.clone(),
+            Some(_) | None => Time(self.now),
+        };
+        let condition = Condition {
+            last_transition_time: transition,
+            message: message.to_owned(),
+            observed_generation: self.generation,
+            reason: reason.to_owned(),
+            status: status.to_owned(),
+            type_: kind.to_owned(),
+        };
+        match before {
+            Some(before) => *before = condition,
+            None => self.status.conditions.push(condition),
+        }
+    }
+
+    fn admitted(&mut self, granted: &Granted) {
+        self.set(conditions::ADMITTED, "True", "Admitted", "the receipt is valid, and the decision says yes");
+        self.status.decision = Some(DecisionStatus {
+            isolation: isolation_wire(granted.admitted.isolation()),
+            context_uid: granted.claims.context_uid.clone(),
+            context_generation: granted.claims.context_generation,
+            digest: granted.claims.decision_digest.clone(),
+        });
+    }
+
+    /// It may run and waits.
+    #[must_use]
+    pub fn waiting(mut self, granted: &Granted, reason: WaitReason, message: &str) -> Self {
+        self.admitted(granted);
+        self.set(conditions::QUEUED, "True", reason.as_str(), message);
+        self.set(conditions::SUCCEEDED, "Unknown", "Queued", message);
+        self.set(conditions::FINISHED, "False", "Queued", "");
+        self
+    }
+
+    /// Its pod was created.
+    #[must_use]
+    pub fn starting(self, granted: &Granted, pod: &str) -> Self {
+        let mut draft = self.attempt(pod);
+        draft.admitted(granted);
+        draft.fenced();
+        draft
+    }
+
+    /// Its pod exists.
+    #[must_use]
+    pub fn attempt(mut self, pod: &str) -> Self {
+        if !self.status.attempts.iter().any(|attempt| attempt.pod_name == pod) {
+            self.status.attempts.push(Attempt {
+                pod_name: pod.to_owned(),
+                reason: None,
+                exit_code: None,
+                started_at: None,
+                finished_at: None,
+            });
+        }
+        self
+    }
+
+    fn fenced(&mut self) {
+        self.set(conditions::QUEUED, "False", "Started", "");
+        let fence =
+            "the network policy, the quota and the profile exist; the runner proves the rest before it starts the code";
+        self.set(conditions::ISOLATED, "True", "Applied", fence);
+        self.set(conditions::STARTED, "Unknown", "Starting", "");
+        self.set(conditions::SUCCEEDED, "Unknown", "Starting", "");
+        self.set(conditions::FINISHED, "False", "Starting", "");
+    }
+
+    /// Its pod was seen.
+    #[must_use]
+    pub fn seen(mut self, pod: &str, seen: &Seen) -> Self {
+        match seen {
+            Seen::Starting(why) => {
+                self.set(conditions::STARTED, "Unknown", "Starting", why);
+                self.set(conditions::SUCCEEDED, "Unknown", "Starting", why);
+            }
+            Seen::Running(since) => {
+                self.set(conditions::STARTED, "True", "Running", "");
+                self.set(conditions::SUCCEEDED, "Unknown", "Running", "");
+                self.set(conditions::FINISHED, "False", "Running", "");
+                if let Some(attempt) = self.status.attempts.iter_mut().find(|attempt| attempt.pod_name == pod) {
+                    attempt.started_at = Some(Time(*since));
+                }
+            }
+            Seen::Ended(ended) => return self.ended(Some(pod), ended),
+        }
+        self
+    }
+
+    /// It is being stopped for this reason, which the end will have: whatever the pod says then.
+    #[must_use]
+    pub fn stopping(mut self, end: &End) -> Self {
+        self.set(conditions::SUCCEEDED, "Unknown", STOPPING, &format!("{}: {}", end.reason, end.message));
+        self
+    }
+
+    /// It ended.
+    #[must_use]
+    pub fn ended(mut self, pod: Option<&str>, ended: &Ended) -> Self {
+        let Ended { end, report, started_at, finished_at } = ended;
+        let succeeded = if end.reason == EndReason::Completed.as_str() { "True" } else { "False" };
+        if let Some(attempt) =
+            pod.and_then(|pod| self.status.attempts.iter_mut().find(|attempt| attempt.pod_name == pod))
+        {
+            attempt.reason = Some(end.reason.to_owned());
+            attempt.exit_code = report.as_ref().and_then(|report| report.exit_code);
+            attempt.started_at = started_at.map(Time).or(attempt.started_at.take());
+            attempt.finished_at = Some(Time(finished_at.unwrap_or(self.now)));
+        }
+        if started_at.is_some() {
+            self.set(conditions::STARTED, "True", "Running", "");
+        }
+        if let Some(report) = report {
+            self.reported(report, end);
+        }
+        if pod.is_none() {
+            let reason = end.reason;
+            self.set(conditions::ADMITTED, "False", reason, &end.message);
+        }
+        self.set(conditions::QUEUED, "False", if pod.is_some() { "Started" } else { "Ended" }, "");
+        self.set(conditions::SUCCEEDED, succeeded, end.reason, &end.message);
+        self.set(conditions::FINISHED, "True", end.reason, &end.message);
+        self
+    }
+
+    /// It ended before it had a pod, though it may run: cancelled, or without a runtime.
+    #[must_use]
+    pub fn abandoned(mut self, end: &End) -> Self {
+        self.set(conditions::QUEUED, "False", "Ended", "");
+        self.set(conditions::SUCCEEDED, "False", end.reason, &end.message);
+        self.set(conditions::FINISHED, "True", end.reason, &end.message);
+        self
+    }
+
+    fn reported(&mut self, report: &Report, end: &End) {
+        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, usage, proven } = report;
+        if end.reason == EndReason::ConfinementFailed.as_str() {
+            self.set(conditions::ISOLATED, "False", end.reason, &end.message);
+        } else if !proven.is_empty() {
+            self.set(
+                conditions::ISOLATED,
+                "True",
+                "Proven",
+                "the runner's probes were refused before the code started",
+            );
+        }
+        self.status.enforcement = proven
+            .iter()
+            .map(|Proof { field, mechanism }| Enforcement {
+                field: field.clone(),
+                mechanism: mechanism.clone(),
+                proven: "True".to_owned(),
+            })
+            .collect();
+        if let Some(result) = result {
+            self.status.result =
+                Some(ResultStatus { inline: Some(result.clone()), config_map_ref: None, sha256: None });
+        }
+        if let Some(ccos_profile::Usage { cpu_time_millis, peak_memory_bytes, wall_time_millis, disk_bytes }) = usage {
+            self.status.usage = Some(Usage {
+                cpu_time: Some(Duration(ccos_policy::limits::Millis(*cpu_time_millis).to_string())),
+                peak_memory: Some(Quantity(ccos_policy::Bytes(*peak_memory_bytes).to_string())),
+                wall_time: Some(Duration(ccos_policy::limits::Millis(*wall_time_millis).to_string())),
+                disk_written: Some(Quantity(ccos_policy::Bytes(*disk_bytes).to_string())),
+                ..Usage::default()
+            });
+        }
+    }
+}
+
+/// The reason of `Succeeded` while a pod is being stopped; the message begins with the end's reason.
+const STOPPING: &str = "Stopping";
+
+/// The end for which a pod is being stopped, as an earlier status has it.
+#[must_use]
+pub fn stopping(object: &CapabilityExecution) -> Option<End> {
+    let condition = condition(object, conditions::SUCCEEDED).filter(|one| one.reason == STOPPING)?;
+    let (reason, message) = condition.message.split_once(": ")?;
+    EndReason::named(reason).map(|reason| End::new(reason, message))
+}
+
+/// Whether an execution is over.
+#[must_use]
+pub fn finished(object: &CapabilityExecution) -> bool {
+    condition(object, conditions::FINISHED).is_some_and(|one| one.status == "True")
+}
+
+/// The pod of the attempt, as an earlier status has it.
+#[must_use]
+pub fn attempted(object: &CapabilityExecution) -> Option<&str> {
+    object.status.as_ref()?.attempts.last().map(|attempt| attempt.pod_name.as_str())
+}
+
+fn condition<'a>(object: &'a CapabilityExecution, kind: &str) -> Option<&'a Condition> {
+    object.status.as_ref()?.conditions.iter().find(|one| one.type_ == kind)
+}
+
+/// What a pod shows.
+#[must_use]
+pub fn observe(pod: &Pod) -> Seen {
+    let Some(status) = &pod.status else { return Seen::Starting(String::new()) };
+    let container = status.container_statuses.as_deref().and_then(<[_]>::first);
+    let state = container.and_then(|container| container.state.as_ref());
+    if let Some(terminated) = state.and_then(|state| state.terminated.as_ref()) {
+        return Seen::Ended(Box::new(terminated_end(pod, terminated)));
+    }
+    if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        let end =
+            pod_end(pod).unwrap_or_else(|| End::new(EndReason::InternalError, "its pod ended and does not say how"));
+        return Seen::Ended(Box::new(Ended { end, report: None, started_at: None, finished_at: None }));
+    }
+    if let Some(running) = state.and_then(|state| state.running.as_ref()) {
+        let since = running.started_at.as_ref().or(status.start_time.as_ref());
+        return Seen::Running(since.map_or(Timestamp::UNIX_EPOCH, |time| time.0));
+    }
+    let waiting = state.and_then(|state| state.waiting.as_ref()).map(|waiting| {
+        let (reason, message) =
+            (waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref().unwrap_or_default());
+        if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }
+    });
+    let unscheduled =
+        status.conditions.iter().flatten().find(|one| one.type_ == "PodScheduled" && one.status == "False");
+    Seen::Starting(
+        unscheduled
+            .map(|one| {
+                format!(
+                    "{}: {}",
+                    one.reason.as_deref().unwrap_or("Unschedulable"),
+                    one.message.as_deref().unwrap_or_default()
+                )
+            })
+            .or(waiting)
+            .unwrap_or_default(),
+    )
+}
+
+fn terminated_end(pod: &Pod, terminated: &ContainerStateTerminated) -> Ended {
+    let report = terminated.message.as_deref().and_then(|text| serde_json::from_str::<Report>(text).ok());
+    let report = report.filter(|report| report.version == ccos_profile::VERSION);
+    let end = match (&report, terminated.reason.as_deref()) {
+        // The kernel's word on memory beats the runner's, which can't know who killed the workload.
+        (_, Some("OOMKilled")) => End::new(EndReason::MemoryExceeded, "it used more memory than limits.memory"),
+        (Some(report), _) => End::new(report.end.into(), report_message(report)),
+        (None, _) => pod_end(pod).unwrap_or_else(|| {
+            let said = terminated.message.as_deref().unwrap_or("nothing");
+            End::new(
+                EndReason::InternalError,
+                format!(
+                    "the runner ended with {} and left no report; it said: {}",
+                    terminated.exit_code,
+                    cut(said, 512)
+                ),
+            )
+        }),
+    };
+    Ended {
+        end,
+        report,
+        started_at: terminated.started_at.as_ref().map(|time| time.0),
+        finished_at: terminated.finished_at.as_ref().map(|time| time.0),
+    }
+}
+
+fn report_message(report: &Report) -> String {
+    match (report.message.is_empty(), report.exit_code, report.signal) {
+        (false, _, _) => report.message.clone(),
+        (true, Some(code), _) => format!("exit status {code}"),
+        (true, None, Some(signal)) => format!("ended by signal {signal}"),
+        (true, None, None) => String::new(),
+    }
+}
+
+/// The end of a pod that the node or the control plane ended.
+fn pod_end(pod: &Pod) -> Option<End> {
+    let status = pod.status.as_ref()?;
+    let message = status.message.clone().unwrap_or_default();
+    let reason = match status.reason.as_deref()? {
+        "Evicted" => EndReason::Evicted,
+        "DeadlineExceeded" => EndReason::WallTimeExceeded,
+        "NodeLost" | "NodeShutdown" | "Terminated" | "Shutdown" => EndReason::NodeLost,
+        _ => {
+            return Some(End::new(
+                EndReason::InternalError,
+                format!("its pod ended: {}: {message}", status.reason.as_deref().unwrap_or_default()),
+            ));
+        }
+    };
+    Some(End::new(reason, message))
+}
+
+/// Why a pod that did not start in time did not.
+#[must_use]
+pub fn start_failure(pod: &Pod) -> EndReason {
+    let status = pod.status.as_ref();
+    let waiting = status
+        .and_then(|status| status.container_statuses.as_deref())
+        .and_then(<[_]>::first)
+        .and_then(|container| container.state.as_ref())
+        .and_then(|state| state.waiting.as_ref())
+        .and_then(|waiting| waiting.reason.as_deref());
+    match waiting {
+        Some(
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable",
+        ) => EndReason::ImagePullFailed,
+        Some(_) | None => EndReason::StartDeadlineExceeded,
+    }
+}
+
+/// The start of a text, in whole characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,260 @@
+//! What to do next with an execution, from what was found. The controller does it and looks again.
+
+use ccos_crds::execution::DesiredState;
+use ccos_crds::{CapabilityExecution, conditions};
+use ccos_policy::{Admitted, Decision, OnExpiry, Reason};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::ResourceExt as _;
+
+use crate::build::{self, Order};
+use crate::cluster::ClusterProfile;
+use crate::end::{End, EndReason, WaitReason};
+use crate::receipt::{self, Claims, Keys, ReceiptError};
+use crate::review::{References, Verdict, rejection, review};
+use crate::status;
+use crate::wire;
+
+/// Before there is a pod: may it run at all?
+#[derive(Debug)]
+pub enum Permit {
+    /// Never: it ends so.
+    Refused(End),
+    /// Yes, if it is its turn.
+    Granted(Box<Granted>),
+}
+
+/// An execution that may run.
+#[derive(Debug)]
+pub struct Granted {
+    /// What the receipt says.
+    pub claims: Claims,
+    /// What was decided, now.
+    pub admitted: Admitted,
+}
+
+/// Looks at the receipt: the first thing, before anything else is believed of the object.
+///
+/// # Errors
+/// The end of an execution without a valid one.
+pub fn receipt(
+    object: &CapabilityExecution,
+    keys: &Keys,
+    nonce_is_used: impl FnOnce(&str) -> bool,
+) -> Result<Claims, End> {
+    receipt::check(object, keys, nonce_is_used).map_err(|error| receipt_end(&error))
+}
+
+fn receipt_end(error: &ReceiptError) -> End {
+    End::new(EndReason::ReceiptInvalid, format!("the webhook's receipt does not allow it: {error}"))
+}
+
+/// Decides again, with what is there now.
+#[must_use]
+pub fn permit(
+    object: &CapabilityExecution,
+    claims: Claims,
+    found: &References,
+    cluster: &ClusterProfile,
+    now: Timestamp,
+) -> Permit {
+    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+        return Permit::Refused(End::new(EndReason::Cancelled, "cancelled before it started"));
+    }
+    let admitted = match review(object, found, &cluster.isolations, now) {
+        // The webhook would not have let it through.
+        Verdict::Invalid(errors) => {
+            return Permit::Refused(End::new(EndReason::ReceiptInvalid, format!("it can't be understood: {errors}")));
+        }
+        Verdict::Decided(Decision::Denied(denials)) => {
+            let reason = denials.first().map_or(Reason::Unenforceable, ccos_policy::Denial::reason);
+            return Permit::Refused(match reason {
+                Reason::UseForbidden => End::new(EndReason::UseRevoked, rejection(object, &denials)),
+                Reason::ContextExpired => End::new(EndReason::ContextExpired, rejection(object, &denials)),
+                other => End::denied(other, rejection(object, &denials)),
+            });
+        }
+        Verdict::Decided(Decision::Admitted(admitted)) => admitted,
+    };
+    let (Some(context), Some(provider)) = (&found.context, &found.provider) else {
+        // `review` denies without them.
+        return Permit::Refused(End::new(EndReason::InternalError, "admitted without its references"));
+    };
+    if let Err(error) = receipt::check_references(&claims, context, provider) {
+        return Permit::Refused(receipt_end(&error));
+    }
+    let unchanged = context.metadata().generation == Some(claims.context_generation)
+        && provider.metadata().generation == Some(claims.provider_generation);
+    match crate::digest::sha256(&admitted) {
+        Ok(digest) if !unchanged || digest == claims.decision_digest => {
+            Permit::Granted(Box::new(Granted { claims, admitted }))
+        }
+        Ok(_) => Permit::Refused(End::new(
+            EndReason::ReceiptInvalid,
+            "the same objects were decided otherwise by the webhook: do webhook and controller have the same version and profile?",
+        )),
+        Err(error) => Permit::Refused(End::new(EndReason::InternalError, error.to_string())),
+    }
+}
+
+/// The objects of a granted execution's attempt.
+#[must_use]
+pub fn children(
+    object: &CapabilityExecution,
+    granted: &Granted,
+    found: &References,
+    cluster: &ClusterProfile,
+) -> Option<build::Children> {
+    let context = found.context.as_ref()?;
+    let provider = found.provider.as_ref()?;
+    let capability =
+        provider.spec().capabilities.iter().find(|capability| capability.id == object.spec.capability_ref.id)?;
+    let image = wire::image(provider)?;
+    Some(build::children(Order { object, admitted: &granted.admitted, context, capability, image, cluster }))
+}
+
+/// Whether a node can run this isolation: its RuntimeClass exists, and a ready node has its handler.
+///
+/// # Errors
+/// What is missing.
+pub fn runtime<'a>(
+    class: Option<&str>,
+    classes: &'a [impl AsRef<RuntimeClass>],
+    nodes: &[impl AsRef<Node>],
+) -> Result<Option<&'a RuntimeClass>, String> {
+    let Some(name) = class else { return Ok(None) };
+    let Some(class) = classes.iter().map(AsRef::as_ref).find(|class| class.metadata.name.as_deref() == Some(name))
+    else {
+        return Err(format!("RuntimeClass {name:?} does not exist"));
+    };
+    let selector =
+        class.scheduling.as_ref().and_then(|scheduling| scheduling.node_selector.clone()).unwrap_or_default();
+    let able = nodes.iter().map(AsRef::as_ref).any(|node| {
+        let labels = node.labels();
+        let status = node.status.as_ref();
+        let ready = status
+            .and_then(|status| status.conditions.as_ref())
+            .is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"));
+        // Kubelets before 1.30, and runtimes that say nothing, list no handlers: they are believed.
+        let handlers = status.and_then(|status| status.runtime_handlers.as_deref()).unwrap_or_default();
+        let has = handlers.is_empty() || handlers.iter().any(|handler| handler.name.as_deref() == Some(&class.handler));
+        ready && has && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    });
+    if able {
+        Ok(Some(class))
+    } else {
+        Err(format!("no ready node has the runtime {:?} of RuntimeClass {name:?}", class.handler))
+    }
+}
+
+/// What a pod shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// Its container does not run yet; the text says why, where it is known.
+    Starting(String),
+    /// Its container runs, since then.
+    Running(Timestamp),
+    /// It ended.
+    Ended(Box<status::Ended>),
+}
+
+/// Why a live attempt has to stop, if it has to.
+#[must_use]
+pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterProfile, now: Timestamp) -> Option<End> {
+    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+        return Some(End::new(EndReason::Cancelled, "cancelled by desiredState"));
+    }
+    let Some(context) = &found.context else {
+        return Some(End::new(EndReason::ContextChanged, "its context was deleted"));
+    };
+    let drains = wire::context(context, now).is_ok_and(|context| context.expiry.on_expiry == OnExpiry::Drain);
+    // Without its provider nothing can be decided again; what runs was decided with it.
+    found.provider.as_ref()?;
+    match review(object, found, &cluster.isolations, now) {
+        Verdict::Invalid(_) | Verdict::Decided(Decision::Admitted(_)) => None,
+        Verdict::Decided(Decision::Denied(denials)) => {
+            let expired = denials.iter().any(|denial| denial.reason() == Reason::ContextExpired);
+            if expired && drains && denials.len() == 1 {
+                return None;
+            }
+            let reason = if expired { EndReason::ContextExpired } else { EndReason::ContextChanged };
+            Some(End::new(reason, rejection(object, &denials)))
+        }
+    }
+}
+
+/// Whether a pod that has not started has used up its time.
+#[must_use]
+pub fn overdue(pod: &Pod, why: &str, cluster: &ClusterProfile, now: Timestamp) -> Option<End> {
+    if now < start_by(pod, cluster)? {
+        return None;
+    }
+    let deadline = &cluster.start_deadline;
+    let reason = status::start_failure(pod);
+    let why = if why.is_empty() { "the kubelet says nothing" } else { why };
+    Some(End::new(reason, format!("its container did not start within {deadline}: {why}")))
+}
+
+/// Until when a pod has to start.
+#[must_use]
+pub fn start_by(pod: &Pod, cluster: &ClusterProfile) -> Option<Timestamp> {
+    after(pod.creation_timestamp()?.0, cluster)
+}
+
+/// The moment that lies one start deadline after another.
+#[must_use]
+pub fn after(moment: Timestamp, cluster: &ClusterProfile) -> Option<Timestamp> {
+    let millis = i64::try_from(cluster.start_deadline_millis().ok()?).ok()?;
+    moment.checked_add(SignedDuration::from_millis(millis)).ok()
+}
+
+/// When a finished execution is deleted; `None`: never.
+#[must_use]
+pub fn delete_at(object: &CapabilityExecution) -> Option<Timestamp> {
+    let seconds = object.spec.ttl_seconds_after_finished?;
+    let finished = object.status.as_ref()?.conditions.iter().find(|one| one.type_ == conditions::FINISHED)?;
+    finished.last_transition_time.0.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok()
+}
+
+/// Whether it waits by the user's will.
+#[must_use]
+pub fn suspended(object: &CapabilityExecution) -> bool {
+    object.spec.desired_state == Some(DesiredState::Suspended)
+}
+
+/// Whether it waits for its turn, or has not been looked at: it is ahead of those that came later. One that waits for
+/// something else holds nobody up.
+#[must_use]
+pub fn queues(object: &CapabilityExecution) -> bool {
+    let queued =
+        object.status.as_ref().and_then(|status| status.conditions.iter().find(|one| one.type_ == conditions::QUEUED));
+    !suspended(object) && queued.is_none_or(|queued| queued.reason == WaitReason::CapacityExhausted.as_str())
+}
+
+/// Whether it waits for this already.
+#[must_use]
+pub fn waits(object: &CapabilityExecution, reason: WaitReason) -> bool {
+    let all = object.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    all.iter().any(|one| one.type_ == conditions::QUEUED && one.status == "True" && one.reason == reason.as_str())
+}
+
+/// When the context ends, if that lies ahead.
+#[must_use]
+pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
+    let context = wire::context(found.context.as_ref()?, now).ok()?;
+    context.expiry.at.filter(|at| *at > now)
+}
+
+/// A pod whose labels were changed has left the network policy that selects it.
+#[must_use]
+pub fn drifted(object: &CapabilityExecution, pod: &Pod) -> Option<End> {
+    let labels = pod.labels();
+    let drifted = build::names::labels(object).iter().any(|(key, value)| labels.get(key) != Some(value));
+    drifted.then(|| {
+        End::new(
+            EndReason::ConfinementFailed,
+            "the labels of its pod were changed, by which its network policy selects it",
+        )
+    })
+}

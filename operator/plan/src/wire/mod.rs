@@ -1,0 +1,14 @@
+//! From the wire to the domain. Every fault is collected, with the field's path, what was given and what is allowed.
+
+mod context;
+mod execution;
+pub(crate) mod faults;
+mod permissions;
+mod provider;
+pub mod unheld;
+
+pub use context::context;
+pub(crate) use execution::isolation_wire;
+pub use execution::{INPUT_LIMIT, request};
+pub use faults::{FieldError, FieldErrors};
+pub use provider::{capability, image, provider};

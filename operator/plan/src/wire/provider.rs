@@ -1,0 +1,156 @@
+//! Providers and their capabilities.
+
+use ccos_crds::execution::CapabilityRef;
+use ccos_crds::provider as wire;
+use ccos_policy::{Capability, Found, PathPattern};
+
+use super::faults::{Faults, FieldErrors, quoted};
+use super::permissions::{literal, requires};
+use super::unheld::{Feature, Unhelds};
+use crate::object::{AnyProvider, provider_kind};
+
+/// Reads all of a provider, for its own admission and its `Valid` condition.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn provider(object: &AnyProvider) -> Result<(), FieldErrors> {
+    let mut faults = Faults::default();
+    let mut unheld = Unhelds::default();
+    head(&mut faults, &mut unheld, object);
+    for (at, capability) in object.spec().capabilities.iter().enumerate() {
+        read(&mut faults, &mut unheld, at, capability);
+    }
+    faults.none_or(())
+}
+
+/// Finds the capability that an execution names.
+#[must_use]
+pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Found<Capability> {
+    let CapabilityRef { kind, name, id } = reference;
+    let kind = provider_kind(*kind);
+    let Some(object) = object else { return Found::Missing(format!("{kind} {name:?} does not exist")) };
+    let found = object.spec().capabilities.iter().enumerate().find(|(_, capability)| capability.id == *id);
+    let Some((at, capability)) = found else {
+        return Found::Missing(format!("{kind} {name:?} has no capability {id:?}"));
+    };
+    let mut faults = Faults::default();
+    let mut unheld = Unhelds::default();
+    head(&mut faults, &mut unheld, object);
+    let Some((command, requires)) = read(&mut faults, &mut unheld, at, capability) else {
+        return match faults.none_or(()) {
+            Err(errors) => Found::Invalid(format!("{kind} {name:?}: {errors}")),
+            // A module without a command: all that can be said of it is what is not held.
+            Ok(()) => Found::Invalid(format!("{kind} {name:?}: {}", Feature::Wasm.advice())),
+        };
+    };
+    let capability = Capability { display: format!("{id} of {kind} {name:?}"), requires, command, unheld: unheld.0 };
+    match faults.none_or(capability) {
+        Ok(capability) => Found::Valid(capability),
+        Err(errors) => Found::Invalid(format!("{kind} {name:?}: {errors}")),
+    }
+}
+
+/// The image that a capability runs from; `None` for a module, which is not held yet.
+#[must_use]
+pub fn image(object: &AnyProvider) -> Option<&wire::Image> {
+    object.spec().source.image.as_ref()
+}
+
+fn head(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider) {
+    let wire::CapabilityProviderSpec { version, source, signature, capabilities: _ } = object.spec();
+    if let Err(error) = semver::Version::parse(version) {
+        faults.add(
+            "spec.version",
+            format!("{}: expected a version as semver.org has it, such as 1.4.2: {error}", quoted(version)),
+        );
+    }
+    if signature.is_some() {
+        unheld.add("provider.spec.signature", Feature::Signature);
+    }
+    match (&source.image, &source.wasm) {
+        (Some(image), None) => self::reference(faults, unheld, object, image),
+        (None, Some(_)) => unheld.add("provider.spec.source.wasm", Feature::Wasm),
+        (None, None) | (Some(_), Some(_)) => faults.add("spec.source", "give exactly one of image and wasm"),
+    }
+}
+
+const FIELD: &str = "spec.source.image.reference";
+
+fn reference(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider, image: &wire::Image) {
+    let wire::Image { reference, pull_secrets } = image;
+    match reference.split_once('@') {
+        None => unheld.add(format!("provider.{FIELD}"), Feature::Tag),
+        Some((name, digest)) => {
+            let digits = digest.strip_prefix("sha256:");
+            if !digits.is_some_and(|digits| {
+                digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            }) {
+                faults.add(
+                    FIELD,
+                    format!("{}: expected @sha256: and 64 hexadecimal digits in lower case", quoted(reference)),
+                );
+            }
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b':');
+            if name.is_empty() || !name.bytes().all(plain) {
+                faults.add(FIELD, format!("{}: expected a registry and a name before the @", quoted(reference)));
+            }
+        }
+    }
+    if let (AnyProvider::Cluster(_), true) = (object, pull_secrets.iter().any(|secret| secret.namespace.is_some())) {
+        unheld.add("provider.spec.source.image.pullSecrets", Feature::ForeignPullSecret);
+    }
+    if let (AnyProvider::Namespaced(_), true) = (object, pull_secrets.iter().any(|secret| secret.namespace.is_some())) {
+        faults.add("spec.source.image.pullSecrets", "only a ClusterCapabilityProvider names a namespace: remove it");
+    }
+}
+
+fn read(
+    faults: &mut Faults,
+    unheld: &mut Unhelds,
+    at: usize,
+    capability: &wire::Capability,
+) -> Option<(PathPattern, ccos_policy::Requires)> {
+    let wire::Capability { id, command, export, working_dir, input_schema, output_schema, requires: needs } =
+        capability;
+    let path = format!("spec.capabilities[{at}]");
+    // The schema's pattern says so too; a webhook does not rely on it, and this one can say what is wrong.
+    let word = |word: &str| {
+        !word.is_empty()
+            && !word.starts_with('-')
+            && !word.ends_with('-')
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if id.split('.').count() < 2 || !id.split('.').all(word) {
+        faults.add(
+            format!("{path}.id"),
+            format!("{}: expected lower-case words with dots between, such as weather.fetch", quoted(id)),
+        );
+    }
+    if input_schema.is_some() {
+        unheld.add(format!("provider.{path}.inputSchema"), Feature::Schemas);
+    }
+    if output_schema.is_some() {
+        unheld.add(format!("provider.{path}.outputSchema"), Feature::Schemas);
+    }
+    if let Some(folder) = working_dir {
+        literal(faults, &format!("{path}.workingDir"), folder);
+    }
+    let requires = requires(faults, unheld, &format!("{path}.requires"), needs.as_ref());
+    match (command.as_deref(), export) {
+        (Some([program, ..]), None) => {
+            literal(faults, &format!("{path}.command[0]"), program).map(|command| (command, requires))
+        }
+        (None, Some(_)) => {
+            unheld.add(format!("provider.{path}.export"), Feature::Wasm);
+            None
+        }
+        (Some([]), None) => {
+            faults.add(format!("{path}.command"), "expected a program and its arguments");
+            None
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            faults.add(path, "give command for an image, or export for a WebAssembly module");
+            None
+        }
+    }
+}

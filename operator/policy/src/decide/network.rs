@@ -1,0 +1,284 @@
+//! Networks: whether each required peer may be reached at each required port.
+//!
+//! Exact, by a finite number of samples: all hosts between two names that patterns mention behave alike, and so do all
+//! addresses between two bounds of blocks. Each sample's ports are then held against the union of its grants'.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::required::{INBOUND, Kind, OUTBOUND, Required, of_capability};
+use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
+use crate::pattern::automaton::{Budget, Exhausted};
+use crate::pattern::host::HostName;
+use crate::pattern::{Cidr, HostPattern, PortRange};
+use crate::permissions::{Inbound, InboundPeer, Outbound, Peer, Permissions};
+use crate::request::{Capability, Context, Level};
+
+/// An execution narrows what its capability requires, never widens it.
+pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let bound = of_capability(capability);
+    let blocks = required.own.network_blocked.is_some();
+    if required.is_own(&OUTBOUND) || blocks {
+        check(&OUTBOUND, required, &bound, &Bound::Capability, budget, denials);
+    }
+    if required.is_own(&INBOUND) || blocks {
+        check(&INBOUND, required, &bound, &Bound::Capability, budget, denials);
+    }
+    connections(required.own.max_connections, bound.network.max_connections, Bound::Capability, None, denials);
+}
+
+/// What is required lies inside what the context grants.
+pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let bound = Bound::Context(context.level);
+    check(&OUTBOUND, required, &context.permissions, &bound, budget, denials);
+    check(&INBOUND, required, &context.permissions, &bound, budget, denials);
+    let required_by = if required.own.max_connections.is_some() { None } else { required.inherited_from() };
+    let granted = context.permissions.network.max_connections;
+    connections(required.permissions.network.max_connections, granted, bound, required_by, denials);
+}
+
+fn connections(
+    required: Option<u32>,
+    granted: Option<u32>,
+    bound: Bound,
+    required_by: Option<String>,
+    denials: &mut Vec<Denial>,
+) {
+    if let (Some(required), Some(granted)) = (required, granted)
+        && required > granted
+    {
+        let cause = Cause::Connections { required, granted, bound, required_by };
+        denials.push(Denial::new("requires.permissions.network.maxConnections", cause));
+    }
+}
+
+/// A rule of either direction.
+trait Rule: Clone {
+    fn peer(&self) -> Place<'_>;
+    fn ports(&self) -> &[PortRange];
+}
+
+impl Rule for Outbound {
+    fn peer(&self) -> Place<'_> {
+        Place::of(&self.peer)
+    }
+    fn ports(&self) -> &[PortRange] {
+        &self.ports
+    }
+}
+
+impl Rule for Inbound {
+    fn peer(&self) -> Place<'_> {
+        match &self.from {
+            InboundPeer::Cidr(cidr) => Place::Cidr(cidr),
+            InboundPeer::Selectors(selectors) => Place::Selectors(selectors),
+        }
+    }
+    fn ports(&self) -> &[PortRange] {
+        &self.ports
+    }
+}
+
+/// Peers of either direction. None of a kind ever meets one of another.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Host(&'a HostPattern),
+    Cidr(&'a Cidr),
+    Selectors(&'a str),
+}
+
+/// One of the peers that behave alike.
+#[derive(Clone, PartialEq, Eq)]
+enum Sample {
+    Host(HostName),
+    Address(IpAddr),
+    Selectors(String),
+}
+
+impl<'a> Place<'a> {
+    const fn of(peer: &'a Peer) -> Self {
+        match peer {
+            Peer::Host(host) => Self::Host(host),
+            Peer::Cidr(cidr) => Self::Cidr(cidr),
+        }
+    }
+
+    fn has(self, sample: &Sample) -> bool {
+        match (self, sample) {
+            (Self::Host(pattern), Sample::Host(host)) => pattern.matches(host),
+            (Self::Cidr(cidr), Sample::Address(address)) => cidr.contains(*address),
+            (Self::Selectors(own), Sample::Selectors(other)) => own == other,
+            (Self::Host(_), Sample::Address(_) | Sample::Selectors(_))
+            | (Self::Cidr(_), Sample::Host(_) | Sample::Selectors(_))
+            | (Self::Selectors(_), Sample::Host(_) | Sample::Address(_)) => false,
+        }
+    }
+}
+
+impl Sample {
+    fn at(&self, port: u16) -> String {
+        match self {
+            Self::Host(host) => format!("{host}:{port}"),
+            Self::Address(address) => SocketAddr::new(*address, port).to_string(),
+            Self::Selectors(selectors) => format!("{selectors}:{port}"),
+        }
+    }
+}
+
+fn check<R: Rule>(
+    kind: &Kind<R>,
+    required: &Required,
+    bound: &Permissions,
+    by: &Bound,
+    budget: &mut Budget,
+    denials: &mut Vec<Denial>,
+) {
+    let granted: &[R] = if *by == Bound::Context(Level::Pure) { &[] } else { (kind.of)(bound) };
+    let held = Held {
+        granted,
+        everything: *by == Bound::Context(Level::Full),
+        blocked: &bound.network.blocked,
+        without: &required.permissions.network.blocked,
+    };
+    let shared: Arc<[R]> = granted.into();
+    // An own `blocked` replaces the capability's, and may so widen a list that is inherited.
+    let widened_by_blocked = *by == Bound::Capability && !required.is_own(kind);
+    for (index, rule) in (kind.of)(&required.permissions).iter().enumerate() {
+        let why = match held.outside(rule, budget) {
+            Ok(None) => continue,
+            Ok(Some(why)) => why,
+            Err(Exhausted) => Why::TooComplex,
+        };
+        let outside = Outside {
+            required: rule.clone(),
+            why,
+            granted: Arc::clone(&shared),
+            bound: by.clone(),
+            required_by: required.required_by(kind),
+        };
+        let field = if widened_by_blocked {
+            FieldPath::new("requires.permissions.network.blocked")
+        } else {
+            kind.field().index(index)
+        };
+        denials.push(Denial::new(field, (kind.cause)(outside)));
+    }
+}
+
+/// What a required rule is held against.
+struct Held<'a, R> {
+    granted: &'a [R],
+    /// Whether all is granted, whatever `granted` says.
+    everything: bool,
+    blocked: &'a [Peer],
+    /// The requirement's own `blocked`.
+    without: &'a [Peer],
+}
+
+impl<R: Rule> Held<'_, R> {
+    fn outside(&self, rule: &R, budget: &mut Budget) -> Result<Option<Why>, Exhausted> {
+        for sample in self.samples(rule.peer(), budget)? {
+            budget.pay(1 + self.granted.len() + self.blocked.len() + self.without.len())?;
+            if self.without.iter().any(|peer| Place::of(peer).has(&sample)) {
+                continue;
+            }
+            let first = rule.ports().iter().map(|range| range.first()).min().unwrap_or(1);
+            if let Some(by) = self.blocked.iter().find(|peer| Place::of(peer).has(&sample)) {
+                return Ok(Some(Why::Blocked { counterexample: sample.at(first), by: by.to_string() }));
+            }
+            if self.everything {
+                continue;
+            }
+            let granting = self.granted.iter().filter(|rule| rule.peer().has(&sample));
+            let mut granted: Vec<PortRange> = granting.flat_map(|rule| rule.ports().iter().copied()).collect();
+            budget.pay(granted.len() * (1 + rule.ports().len()))?;
+            granted.sort_unstable();
+            if let Some(port) = rule.ports().iter().filter_map(|range| first_uncovered(*range, &granted)).min() {
+                return Ok(Some(Why::NotGranted { counterexample: sample.at(port) }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// One sample of each kind of peers that the place has, the most readable one first.
+    fn samples(&self, place: Place<'_>, budget: &mut Budget) -> Result<Vec<Sample>, Exhausted> {
+        let others = || {
+            let blocked = self.blocked.iter().chain(self.without).map(Place::of);
+            self.granted.iter().map(Rule::peer).chain(blocked)
+        };
+        Ok(match place {
+            Place::Selectors(selectors) => vec![Sample::Selectors(selectors.to_owned())],
+            Place::Host(HostPattern::Exact(name)) => vec![Sample::Host(name.clone())],
+            Place::Host(HostPattern::Domain(domain)) => {
+                let others = others().filter_map(|other| match other {
+                    Place::Host(host) => Some(host.name()),
+                    Place::Cidr(_) | Place::Selectors(_) => None,
+                });
+                let mentioned = others.filter(|name| name.is_at_or_below(domain)).chain([domain]);
+                hosts(&mentioned.collect(), budget)?.into_iter().map(Sample::Host).collect()
+            }
+            Place::Cidr(cidr) => {
+                let (first, last) = cidr.bounds();
+                let mut starts = BTreeSet::from([first]);
+                for other in others() {
+                    if let Place::Cidr(other) = other
+                        && other.is_ipv4() == cidr.is_ipv4()
+                    {
+                        let (other_first, other_last) = other.bounds();
+                        starts.extend([Some(other_first), other_last.checked_add(1)].into_iter().flatten());
+                    }
+                }
+                let starts = starts.range(first..=last);
+                starts.filter_map(|&bits| address(bits, cidr.is_ipv4())).map(Sample::Address).collect()
+            }
+        })
+    }
+}
+
+/// Each mentioned host, and below each one that is not mentioned: any other host behaves like that of its nearest
+/// mentioned domain. Shortest first.
+fn hosts(mentioned: &BTreeSet<&HostName>, budget: &mut Budget) -> Result<Vec<HostName>, Exhausted> {
+    let mut hosts: Vec<HostName> = Vec::new();
+    for &domain in mentioned {
+        budget.pay(mentioned.len())?;
+        let suffix = format!(".{domain}");
+        let below = mentioned.iter().filter_map(|name| name.as_str().strip_suffix(&suffix));
+        let taken: BTreeSet<&str> = below.filter_map(|labels| labels.rsplit('.').next()).collect();
+        let fresh = labels().find(|label| !taken.contains(label.as_str()));
+        hosts.extend(fresh.and_then(|label| domain.child(&label)));
+        hosts.push(domain.clone());
+    }
+    hosts.sort_by(|a, b| (a.as_str().len(), a.as_str()).cmp(&(b.as_str().len(), b.as_str())));
+    Ok(hosts)
+}
+
+/// Labels, the shortest first: more than patterns can mention.
+fn labels() -> impl Iterator<Item = String> {
+    let letters = || ('a'..='z').chain('0'..='9');
+    let pairs = letters().flat_map(move |first| letters().map(move |second| format!("{first}{second}")));
+    letters().map(String::from).chain(pairs)
+}
+
+fn address(bits: u128, is_ipv4: bool) -> Option<IpAddr> {
+    if is_ipv4 {
+        u32::try_from(bits).ok().map(|bits| IpAddr::V4(Ipv4Addr::from_bits(bits)))
+    } else {
+        Some(IpAddr::V6(Ipv6Addr::from_bits(bits)))
+    }
+}
+
+/// The first port of the range that none of the granted ones has. They are sorted by their first port.
+fn first_uncovered(range: PortRange, granted: &[PortRange]) -> Option<u16> {
+    let mut port = range.first();
+    for grant in granted.iter().filter(|grant| range.first() <= grant.last()) {
+        if grant.first() > port {
+            break;
+        }
+        if grant.last() >= range.last() {
+            return None;
+        }
+        port = port.max(grant.last() + 1);
+    }
+    Some(port)
+}

@@ -1,0 +1,147 @@
+//! Path patterns: which absolute paths a grant, a requirement or a block means.
+//!
+//! Compared as characters, without case folding or normalisation: two names that look alike are two files to the kernel.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::automaton::matches;
+use super::{MAX_WILDCARDS, PatternError, as_text, check_text};
+
+/// Segments of one path: deeper than real trees, and a bound on what one pattern can cost.
+pub const MAX_SEGMENTS: usize = 32;
+
+/// A pattern of absolute paths. `*` (any characters) and `?` (one) stay within a segment, `**` is zero or more whole
+/// segments. Without a wildcard it means the path and all below it, and so does a trailing `/**`, base included; any
+/// other pattern means exactly the paths that match, not what lies below them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PathPattern {
+    /// INVARIANT: passed [`check`]; kept verbatim, so that `Display` undoes `FromStr`.
+    text: String,
+}
+
+impl PathPattern {
+    /// All paths.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { text: "/".to_owned() }
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The base, if the pattern means exactly "that path and all below it": no wildcard, or only a trailing `/**`.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        let base = match self.text.strip_suffix("/**") {
+            Some("") => "/",
+            Some(base) => base,
+            None => &self.text,
+        };
+        (!has_wildcard(base)).then_some(base)
+    }
+
+    /// The longest literal path that all matches are at or below: up to the first segment with a wildcard.
+    #[must_use]
+    pub fn literal_base(&self) -> &str {
+        let mut end = 0;
+        for segment in self.segments() {
+            if has_wildcard(segment) {
+                break;
+            }
+            end += 1 + segment.len();
+        }
+        match self.text.get(..end) {
+            None | Some("") => "/",
+            Some(base) => base,
+        }
+    }
+
+    /// Whether it means this path, which has to be absolute and without `.`, `..` or empty segments.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        matches(self, false, path)
+    }
+
+    /// Its segments; none for `/`.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').filter(|segment| !segment.is_empty())
+    }
+
+    /// Whether a literal path lies at or below the literal base of this one; `false` for globs.
+    #[must_use]
+    pub fn contains_literal(&self, path: &str) -> bool {
+        self.literal().is_some_and(|base| is_at_or_below(path, base))
+    }
+}
+
+/// Whether `path` is `base` or lies below it, by whole segments. Both are absolute paths without a trailing slash.
+#[must_use]
+pub fn is_at_or_below(path: &str, base: &str) -> bool {
+    if base == "/" {
+        return true;
+    }
+    path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+pub(super) fn has_wildcard(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+impl FromStr for PathPattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        check(text)?;
+        Ok(Self { text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+as_text!(PathPattern);
+
+fn check(text: &str) -> Result<(), PatternError> {
+    check_text(text, "an absolute path")?;
+    for (at, found) in text.chars().enumerate() {
+        match found {
+            '[' | ']' | '{' | '}' | '\\' => return Err(PatternError::Metacharacter { at, found }),
+            _ if at == 0 && found != '/' => return Err(PatternError::Relative { found }),
+            _ => {}
+        }
+    }
+    if text == "/" {
+        return Ok(());
+    }
+    let length = text.chars().count();
+    let (mut at, mut segments, mut wildcards) = (1, 0, 0);
+    for segment in text.split('/').skip(1) {
+        match segment {
+            "" if at == length => return Err(PatternError::TrailingSlash { at: at - 1 }),
+            "" => return Err(PatternError::EmptySegment { at }),
+            "." => return Err(PatternError::DotSegment { at, found: "." }),
+            ".." => return Err(PatternError::DotSegment { at, found: ".." }),
+            "**" => wildcards += 1,
+            _ if segment.contains("**") => {
+                return Err(PatternError::PartialDoubleStar { at, found: segment.to_owned() });
+            }
+            _ => wildcards += segment.chars().filter(|c| matches!(c, '*' | '?')).count(),
+        }
+        segments += 1;
+        at += segment.chars().count() + 1;
+    }
+    if segments > MAX_SEGMENTS {
+        return Err(PatternError::TooManySegments { found: segments });
+    }
+    if wildcards > MAX_WILDCARDS {
+        return Err(PatternError::TooManyWildcards { found: wildcards });
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! What can be granted and required. The wire's lists, parsed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::pattern::{Cidr, HostPattern, NamePattern, PathPattern, PortRange};
+
+/// What a context grants, or what an execution requires once inheritance is resolved. An empty list is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permissions {
+    /// Files.
+    pub filesystem: Filesystem,
+    /// Networks.
+    pub network: Network,
+    /// Programs and processes.
+    pub system: System,
+    /// Environment variables.
+    pub environment: Environment,
+    /// Inter-process communication.
+    pub ipc: Ipc,
+}
+
+/// Files by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Filesystem {
+    /// Reading; of a folder: listing it.
+    pub read: Vec<PathPattern>,
+    /// Creating, changing, deleting and renaming; not reading.
+    pub write: Vec<PathPattern>,
+    /// Programs and shared objects outside the baseline.
+    pub execute: Vec<PathPattern>,
+    /// Wins over all of the above, and over commands and sockets; covers what lies below its matches, too, even of a glob:
+    /// a view can't cover a folder and leave what is in it.
+    pub blocked: Vec<PathPattern>,
+}
+
+/// Networks by name and by address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// Connections out.
+    pub outbound: Vec<Outbound>,
+    /// Connections in.
+    pub inbound: Vec<Inbound>,
+    /// Wins over `outbound`, and blocks of addresses over `inbound`, too.
+    pub blocked: Vec<Peer>,
+    /// Concurrent connections; `None` is absent. A bound, not a list: granted when not above the context's.
+    pub max_connections: Option<u32>,
+}
+
+/// A destination with its TCP ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outbound {
+    /// Where to.
+    pub peer: Peer,
+    /// Which ports; never empty.
+    pub ports: Vec<PortRange>,
+}
+
+/// A name or a block of addresses: two separate languages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Peer {
+    /// By name.
+    Host(HostPattern),
+    /// By address.
+    Cidr(Cidr),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(host) => host.fmt(f),
+            Self::Cidr(cidr) => cidr.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.peer, Ports(&self.ports))
+    }
+}
+
+/// `port 443` or `ports 80, 8000-8080`.
+struct Ports<'a>(&'a [PortRange]);
+
+impl fmt::Display for Ports<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        let single = matches!(self.0, [range] if range.first() == range.last());
+        write!(f, "{} {}", if single { "port" } else { "ports" }, ports.join(", "))
+    }
+}
+
+/// Who may connect in, and to which TCP ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inbound {
+    /// From a block of addresses, or from pods by selectors. Selectors are compared as canonical text: a required one
+    /// is granted only by an equal one, since inclusion of label selectors can't be decided without all labels.
+    pub from: InboundPeer,
+    /// To which ports of the execution; never empty.
+    pub ports: Vec<PortRange>,
+}
+
+/// The source of a connection in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum InboundPeer {
+    /// By address.
+    Cidr(Cidr),
+    /// By the canonical JSON of namespace and pod selectors.
+    Selectors(String),
+}
+
+impl fmt::Display for InboundPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cidr(cidr) => cidr.fmt(f),
+            Self::Selectors(canonical) => canonical.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.from, Ports(&self.ports))
+    }
+}
+
+/// Programs and processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct System {
+    /// What execve accepts besides the capability's own command.
+    pub commands: Vec<PathPattern>,
+    /// Whether new processes may be made.
+    pub process_creation: ProcessCreation,
+}
+
+/// Whether new processes may be made. Threads always may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ProcessCreation {
+    /// No.
+    #[default]
+    Denied,
+    /// Yes.
+    Allowed,
+}
+
+/// Environment variables by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    /// Those that the code may be given.
+    pub read: Vec<NamePattern>,
+    /// Those that may be set for it.
+    pub write: Vec<NamePattern>,
+}
+
+/// Inter-process communication.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ipc {
+    /// Unix sockets by path.
+    pub connect: Vec<PathPattern>,
+}
+
+/// Required permissions before inheritance: a list that is `None` is absent and inherits, an empty one is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each field is the one of the same name in Permissions")]
+pub struct RequiredPermissions {
+    pub read: Option<Vec<PathPattern>>,
+    pub write: Option<Vec<PathPattern>>,
+    pub execute: Option<Vec<PathPattern>>,
+    pub blocked: Option<Vec<PathPattern>>,
+    pub outbound: Option<Vec<Outbound>>,
+    pub inbound: Option<Vec<Inbound>>,
+    pub network_blocked: Option<Vec<Peer>>,
+    pub max_connections: Option<u32>,
+    pub commands: Option<Vec<PathPattern>>,
+    pub process_creation: Option<ProcessCreation>,
+    pub environment_read: Option<Vec<NamePattern>>,
+    pub environment_write: Option<Vec<NamePattern>>,
+    pub ipc_connect: Option<Vec<PathPattern>>,
+}

@@ -1,0 +1,147 @@
+//! What this release can't hold is refused with what to write instead, never accepted and ignored.
+
+use ccos_policy::Reason::*;
+use ccos_policy::{FieldPath, RequiredPermissions, Unheld, VolumeMount};
+
+use crate::given::{Case, case, path, paths};
+
+/// A context that grants everything, and an execution that requires this.
+fn requires(change: impl FnOnce(&mut RequiredPermissions)) -> Case {
+    case().context(|c| c.level = ccos_policy::Level::Full).requires(change)
+}
+
+fn writes(write: &[&str]) -> Case {
+    requires(|r| r.write = Some(paths(write)))
+}
+
+fn volume(mount: &str, writable: bool) -> VolumeMount {
+    VolumeMount { mount_path: path(mount), writable }
+}
+
+#[test]
+fn a_glob_is_refused_in_every_list_of_paths() {
+    type Set = fn(&mut RequiredPermissions);
+    let lists: [(&str, Set); 5] = [
+        ("filesystem.read", |r| r.read = Some(paths(&["/out/*.csv"]))),
+        ("filesystem.write", |r| r.write = Some(paths(&["/out/*.csv"]))),
+        ("filesystem.execute", |r| r.execute = Some(paths(&["/out/*.csv"]))),
+        ("filesystem.blocked", |r| r.blocked = Some(paths(&["/out/*.csv"]))),
+        ("system.commands", |r| r.commands = Some(paths(&["/out/*.csv"]))),
+    ];
+    for (list, set) in lists {
+        requires(set).says(&format!(
+            r#"requires.permissions.{list}[0] "/out/*.csv": GVisor can't hold a glob here yet; write "/out""#
+        ));
+    }
+    requires(|r| r.read = Some(paths(&["/**/x"]))).says(
+        r#"requires.permissions.filesystem.read[0] "/**/x": GVisor can't hold a glob here yet; write the path itself"#,
+    );
+}
+
+#[test]
+fn a_trailing_double_star_is_held() {
+    let _ = requires(|r| r.read = Some(paths(&["/data/**", "/**"]))).admitted();
+}
+
+#[test]
+fn sockets_are_refused() {
+    requires(|r| r.ipc_connect = Some(paths(&["/run/app.sock"]))).says(
+        r#"requires.permissions.ipc.connect[0] "/run/app.sock": connections to sockets are not held yet; remove it"#,
+    );
+}
+
+#[test]
+fn what_every_program_needs_is_never_writable() {
+    for place in [
+        "/",
+        "/proc",
+        "/proc/self",
+        "/dev",
+        "/dev/shm",
+        "/sys/fs",
+        "/lib",
+        "/lib64",
+        "/lib/x86_64-linux-gnu",
+        "/usr",
+        "/usr/lib",
+        "/usr/local",
+        "/usr/local/lib/x",
+        "/etc",
+        "/etc/passwd",
+        "/etc/ld.so.cache",
+    ] {
+        let denials = writes(&[place]).denied();
+        assert!(denials.iter().all(|denial| denial.reason() == Unenforceable), "{denials}");
+        assert!(denials.to_string().contains("is every program's and never writable"), "{denials}");
+    }
+    for place in ["/tmp", "/tmp/x", "/libs", "/etc/app", "/usr/share/app", "/var", "/home", "/workspace/**", "/device"]
+    {
+        let _ = writes(&[place]).admitted();
+    }
+}
+
+#[test]
+fn a_read_only_volume_is_not_writable() {
+    let case = |write: &[&str]| writes(write).context(|c| c.volumes = vec![volume("/data/config", false)]);
+    for write in ["/data", "/data/config", "/data/config/x"] {
+        case(&[write]).says(&format!(
+            r#"requires.permissions.filesystem.write[0] "{write}": the volume at /data/config is read-only; write to a folder apart from it"#
+        ));
+    }
+    let _ = case(&["/data/configuration", "/data/other"]).admitted();
+    let _ = case(&["/data"]).narrows(|r| r.blocked = Some(paths(&["/data/config"]))).admitted();
+}
+
+#[test]
+fn a_writable_volume_must_be_readable_where_it_is_written() {
+    let case = |write: &[&str], read: &[&str]| {
+        writes(write).narrows(|r| r.read = Some(paths(read))).context(|c| c.volumes = vec![volume("/data", true)])
+    };
+    for (write, read, instead) in [("/data/out", "/data/in", "/data/out"), ("/data", "/data/in", "/data")] {
+        case(&[write], &[read]).says(&format!(
+            r#"requires.permissions.filesystem.write[0] "{write}": a volume can't be writable without being readable; also require read "{instead}""#
+        ));
+    }
+    for (write, read) in [("/data/out", "/data"), ("/data/out", "/data/out/**"), ("/data", "/"), ("/out", "/in")] {
+        let _ = case(&[write], &[read]).admitted();
+    }
+}
+
+#[test]
+fn nothing_is_both_writable_and_executable() {
+    let field = "requires.permissions.filesystem.write[0]";
+    for (write, execute) in [("/opt", "/opt/lib"), ("/opt/lib", "/opt"), ("/opt", "/opt/**")] {
+        let execute = paths(&[execute]);
+        writes(&[write]).narrows(|r| r.execute = Some(execute.clone())).denied_for(&[(Unenforceable, field)]);
+        writes(&[write]).narrows(|r| r.commands = Some(execute)).denied_for(&[(Unenforceable, field)]);
+    }
+    let _ = writes(&["/opt"]).narrows(|r| r.execute = Some(paths(&["/option"]))).admitted();
+    let _ = writes(&["/opt"])
+        .narrows(|r| {
+            r.execute = Some(paths(&["/opt/lib"]));
+            r.blocked = Some(paths(&["/opt/lib"]));
+        })
+        .admitted();
+    writes(&["/app"]).says(&format!(
+        r#"{field} "/app": the capability's own command is /app/fetch, which may not be writable; keep them apart"#
+    ));
+    requires(|r| r.commands = Some(paths(&["/tmp/run"]))).says(
+        r#"requires.permissions.system.commands[0] "/tmp/run": /tmp is every program's to write, and so never executable; keep them apart"#,
+    );
+}
+
+#[test]
+fn fields_that_are_not_held_are_refused_wherever_they_are() {
+    let unheld =
+        |field: &str| vec![Unheld { field: FieldPath::new(field), advice: "not held yet; remove it".to_owned() }];
+    let case = case()
+        .context(|c| c.unheld = unheld("context.audit"))
+        .capability(|c| c.unheld = unheld("capability.signature"))
+        .asks(|r| r.unheld = unheld("inputsFrom"));
+    case.denied_for(&[
+        (Unenforceable, "capability.signature"),
+        (Unenforceable, "context.audit"),
+        (Unenforceable, "inputsFrom"),
+    ]);
+    assert_eq!(case.denied().iter().next().unwrap().message(), "not held yet; remove it");
+}

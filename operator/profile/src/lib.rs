@@ -1,0 +1,217 @@
+//! The wire between the controller and the runner: a [`Profile`] goes into the pod, a [`Report`] comes out.
+//!
+//! Both ends parse strictly (`deny_unknown_fields`): a runner that does not understand a restriction must refuse to
+//! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
+//! stays small.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where things are inside the runner's own container, before the view is built. Nothing below is visible to the
+/// workload.
+pub mod place {
+    /// The profile, as the file `profile.json` of a read-only ConfigMap volume.
+    pub const PROFILE: &str = "/ccos/profile/profile.json";
+    /// The capability's image, read-only, as an image volume (isolation GVisor).
+    pub const IMAGE: &str = "/ccos/image";
+    /// Each volume of the context, by its name.
+    pub const VOLUMES: &str = "/ccos/volumes";
+    /// Referenced Secrets and ConfigMaps: one folder for each reference, by its number.
+    pub const REFERENCES: &str = "/ccos/references";
+    /// An empty folder on which the runner builds the view.
+    pub const VIEW: &str = "/ccos/view";
+    /// Where Kubernetes reads the termination message.
+    pub const TERMINATION_LOG: &str = "/dev/termination-log";
+    /// The runner's program in its own image.
+    pub const RUNNER: &str = "/ccos-runner";
+}
+
+/// The version of this wire: a runner refuses a profile of any other.
+pub const VERSION: u32 = 1;
+
+/// The kubelet keeps this much of a termination message, in bytes; the rest is cut.
+pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
+
+/// A result of up to this size, in bytes of JSON, is reported inline.
+pub const INLINE_RESULT_LIMIT: usize = 2048;
+
+/// All that the runner needs to confine and run one attempt. Paths are absolute, normalised (no `.`, `..`, empty
+/// segment, or trailing slash but for `/`), and as the workload will see them, unless said otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Profile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Where the capability's image is: [`place::IMAGE`], or `/` where the container runs that image itself.
+    pub image_root: String,
+    /// The program and its arguments; the program is an absolute path.
+    pub command: Vec<String>,
+    /// The working directory; absent: `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    /// What of the file system exists in the view.
+    pub files: Files,
+    /// The context's volumes that the view may show, at their place; only what `files` requires of them is shown.
+    pub volumes: Vec<Volume>,
+    /// Programs that may be executed besides the command itself: each a file, or a folder with all below it.
+    pub programs: Vec<String>,
+    /// Whether the workload may create processes; threads are always possible.
+    pub process_creation: ProcessCreation,
+    /// The environment besides the runner's own `PATH`, `HOME`, `LANG` and `CCOS_*`.
+    pub environment: BTreeMap<String, Text>,
+    /// The inputs.
+    pub inputs: Inputs,
+    /// Bounds of this attempt.
+    pub limits: Limits,
+}
+
+/// Paths with all that is below them. What no list names does not exist in the view, but for the baseline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Files {
+    /// Shown read-only.
+    pub read: Vec<String>,
+    /// Writable: from the volume that holds the path, otherwise an empty folder of scratch space.
+    pub write: Vec<String>,
+    /// Shown read-only, and programs and libraries in it may be executed.
+    pub execute: Vec<String>,
+    /// Out of reach, whatever else names them.
+    pub blocked: Vec<String>,
+}
+
+/// A volume of the context.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Volume {
+    /// Its folder in the runner's container, below [`place::VOLUMES`].
+    pub source: String,
+    /// Where the workload sees it.
+    pub mount_path: String,
+}
+
+/// Whether fork, vfork and clone without `CLONE_THREAD` succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProcessCreation {
+    /// They do.
+    Allowed,
+    /// They fail with `EPERM`.
+    Denied,
+}
+
+/// A text, given or read from a file of the runner's container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Text {
+    /// The text itself.
+    Value(String),
+    /// The path of a file below [`place::REFERENCES`] that holds it.
+    File(String),
+}
+
+/// The input document: `document`, with each of `fields` set to the text of its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inputs {
+    /// What the execution gives inline: any JSON; an object where there are `fields`.
+    pub document: Value,
+    /// Name of a top-level field to the path of a file below [`place::REFERENCES`].
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Bounds of one attempt that the runner holds. Memory and CPU are the pod's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limits {
+    /// CPU time of the whole process tree, in milliseconds.
+    pub cpu_time_millis: u64,
+    /// Time from the start of the workload to its end, in milliseconds.
+    pub wall_time_millis: u64,
+    /// Scratch space, `/tmp` and `/dev/shm` included, in bytes.
+    pub disk_bytes: u64,
+    /// Open file descriptors of each process.
+    pub file_descriptors: u64,
+    /// Threads and processes of the workload, together.
+    pub threads: u64,
+}
+
+/// What the runner says at the end, as the termination message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Why it ended.
+    pub end: End,
+    /// For people: what happened, cut to fit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// The workload's exit status, where it exited by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// The signal that ended it, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// The result, where there is one of at most [`INLINE_RESULT_LIMIT`] bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What it used; absent where the workload never started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What was proven before the workload started.
+    pub proven: Vec<Proof>,
+}
+
+/// Why an attempt ended, as far as the runner can tell. The names are those of the design's reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// Exit status 0, and the result could be read.
+    Completed,
+    /// Another exit status.
+    NonZeroExit,
+    /// Ended by a signal that the runner did not send.
+    Signaled,
+    /// Stopped at its wall time.
+    WallTimeExceeded,
+    /// Stopped at its CPU time.
+    CPUTimeExceeded,
+    /// Failed with its scratch space full.
+    DiskExceeded,
+    /// Wrote more to its outputs than is kept.
+    OutputTooLarge,
+    /// Exit status 0, but the result is no JSON.
+    InvalidResult,
+    /// Exit status 0, but the result is too large to report.
+    ResultTooLarge,
+    /// The runner was told to stop.
+    Cancelled,
+    /// The confinement could not be set up, or a probe got through it. The workload did not start.
+    ConfinementFailed,
+    /// The runner failed in another way.
+    InternalError,
+}
+
+/// Measured by the runner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Usage {
+    /// CPU time, user and system, of the whole process tree, in milliseconds.
+    pub cpu_time_millis: u64,
+    /// Largest resident set of one process, in bytes.
+    pub peak_memory_bytes: u64,
+    /// From the start of the workload to its end, in milliseconds.
+    pub wall_time_millis: u64,
+    /// Scratch space in use at the end, in bytes.
+    pub disk_bytes: u64,
+}
+
+/// A restriction, what holds it, and that a probe was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Proof {
+    /// The field that it holds, such as `permissions.filesystem`.
+    pub field: String,
+    /// By what, such as `mount namespace`; short: all proofs share the termination message.
+    pub mechanism: String,
+}

@@ -1,0 +1,167 @@
+//! What the proof tries, and the answers that count as a refusal.
+//!
+//! Each attempt has its own list of refusals. "Some error" is not enough: a probe that fails because it ran out of
+//! descriptors, or timed out, proves nothing.
+
+use std::ffi::CString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use rustix::fs::{CWD, Mode, OFlags, open, openat, unlink};
+use rustix::io::{Errno, write};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, sendto, socket_with};
+
+use super::linux::{fork, last};
+use crate::path::AbsolutePath;
+
+/// Something that must fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Opening something for reading.
+    Open(AbsolutePath),
+    /// Creating a file.
+    Create(AbsolutePath),
+    /// Creating a file and executing it.
+    Execute(AbsolutePath),
+    /// Creating a file and mapping it as code.
+    MapCode(AbsolutePath),
+    /// A file that is nowhere, which could be written and executed.
+    AnonymousFile,
+    /// A connection.
+    Connect(SocketAddr),
+    /// A packet.
+    Send(SocketAddr),
+    /// Raw packets, below any address.
+    PacketSocket,
+    /// Shared memory that exists outside under this key.
+    SharedMemory(i32),
+    /// All capabilities, in a namespace of one's own.
+    NewUserNamespace,
+    /// A mount.
+    Mount(AbsolutePath),
+    /// A child process.
+    Fork,
+}
+
+impl Attempt {
+    /// The errors that mean "refused".
+    #[must_use]
+    pub fn refusals(&self) -> &'static [Errno] {
+        match self {
+            Self::Open(_) => &[Errno::NOENT, Errno::ACCESS, Errno::NOTDIR, Errno::PERM, Errno::LOOP],
+            Self::Create(_) => &[Errno::ROFS],
+            Self::Execute(_) => &[Errno::ACCESS],
+            Self::MapCode(_) => &[Errno::PERM, Errno::ACCESS],
+            Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH],
+            Self::PacketSocket => &[Errno::AFNOSUPPORT],
+            Self::SharedMemory(_) => &[Errno::NOENT],
+            Self::AnonymousFile | Self::NewUserNamespace | Self::Mount(_) | Self::Fork => &[Errno::PERM],
+        }
+    }
+
+    /// Tries it for real.
+    pub(super) fn try_it(&self) -> Result<(), Errno> {
+        match self {
+            Self::Open(path) => {
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                open(path.as_str(), flags, Mode::empty()).map(drop)
+            }
+            Self::Create(path) => {
+                create(path, 0)?;
+                unlink(path.as_str())
+            }
+            Self::Execute(path) => {
+                create(path, 0)?;
+                let answer = execute(path);
+                unlink(path.as_str())?;
+                answer
+            }
+            Self::MapCode(path) => {
+                let file = create(path, 4096)?;
+                let answer = map_code(file.as_raw_fd());
+                unlink(path.as_str())?;
+                answer
+            }
+            Self::AnonymousFile => rustix::fs::memfd_create("probe", rustix::fs::MemfdFlags::CLOEXEC).map(drop),
+            Self::Connect(to) => connect(socket(family(to), SocketType::STREAM)?, to),
+            Self::Send(to) => sendto(socket(family(to), SocketType::DGRAM)?, b"ccos", SendFlags::empty(), to).map(drop),
+            Self::PacketSocket => socket(AddressFamily::PACKET, SocketType::RAW).map(drop),
+            Self::SharedMemory(key) => {
+                // SAFETY: shmget takes no pointers.
+                last(i64::from(unsafe { libc::shmget(*key, 0, 0) })).map(drop)
+            }
+            Self::NewUserNamespace => {
+                // SAFETY: unshare takes no pointers; this process has one thread.
+                last(i64::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) })).map(drop)
+            }
+            Self::Mount(at) => {
+                rustix::mount::mount("tmpfs", at.as_str(), "tmpfs", rustix::mount::MountFlags::empty(), None)?;
+                rustix::mount::unmount(at.as_str(), rustix::mount::UnmountFlags::DETACH)
+            }
+            Self::Fork => match fork()? {
+                // SAFETY: _exit ends the child at once.
+                None => unsafe { libc::_exit(0) },
+                Some(child) => rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty()).map(drop),
+            },
+        }
+    }
+}
+
+fn create(path: &AbsolutePath, bytes: usize) -> Result<std::os::fd::OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(CWD, path.as_str(), flags, Mode::from_raw_mode(0o755))?;
+    if bytes > 0 {
+        write(&file, &vec![0; bytes])?;
+    }
+    Ok(file)
+}
+
+/// An empty file: where it may be executed at all, the kernel finds no program in it (`ENOEXEC`), and this process
+/// lives on to say so.
+fn execute(path: &AbsolutePath) -> Result<(), Errno> {
+    let path = CString::new(path.as_str()).map_err(|_| Errno::INVAL)?;
+    let none = [std::ptr::null()];
+    // SAFETY: `path` ends with NUL, and both lists end with a null pointer.
+    last(i64::from(unsafe { libc::execve(path.as_ptr(), none.as_ptr(), none.as_ptr()) })).map(drop)
+}
+
+fn map_code(file: i32) -> Result<(), Errno> {
+    // SAFETY: the kernel chooses the address, so no other mapping is touched; it is never jumped to.
+    let at = unsafe {
+        libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE, file, 0)
+    };
+    if at == libc::MAP_FAILED {
+        return last(-1).map(drop);
+    }
+    // SAFETY: this is the mapping from above, which nothing refers to.
+    last(i64::from(unsafe { libc::munmap(at, 4096) })).map(drop)
+}
+
+/// Not blocking: a refusal comes at once, and what does not come at once got through.
+fn socket(family: AddressFamily, kind: SocketType) -> Result<std::os::fd::OwnedFd, Errno> {
+    socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+}
+
+fn family(address: &SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(path) => write!(f, "open {path}"),
+            Self::Create(path) => write!(f, "create {path}"),
+            Self::Execute(path) => write!(f, "create and execute {path}"),
+            Self::MapCode(path) => write!(f, "create {path} and map it as code"),
+            Self::AnonymousFile => f.write_str("memfd_create"),
+            Self::Connect(to) => write!(f, "connect to {to}"),
+            Self::Send(to) => write!(f, "send to {to}"),
+            Self::PacketSocket => f.write_str("packet socket"),
+            Self::SharedMemory(key) => write!(f, "shared memory {key:#x}"),
+            Self::NewUserNamespace => f.write_str("unshare user namespace"),
+            Self::Mount(at) => write!(f, "mount on {at}"),
+            Self::Fork => f.write_str("fork"),
+        }
+    }
+}

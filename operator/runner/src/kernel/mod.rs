@@ -1,0 +1,196 @@
+//! All that the lock-down asks of the kernel, as values.
+//!
+//! A call is data, so that a test can keep one log of all of them in their order: the order is what holds, and a
+//! recorder with a list for each kind of call would lose it. The snapshot of that log, `lockdown/order.txt`, is the
+//! specification of the lock-down.
+
+mod attempt;
+mod linux;
+#[cfg(test)]
+pub(crate) mod recorder;
+#[cfg(feature = "sabotage")]
+pub mod sabotage;
+mod view;
+
+use std::fmt;
+
+use rustix::io::Errno;
+use seccompiler::BpfProgram;
+
+pub use attempt::Attempt;
+pub use linux::{Linux, fork, fork_into};
+
+use crate::path::AbsolutePath;
+use crate::view::Step;
+
+/// A resource with a limit for each process or uid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// `RLIMIT_NOFILE`.
+    FileDescriptors,
+    /// `RLIMIT_NPROC`.
+    Processes,
+    /// `RLIMIT_CPU`, in seconds.
+    CpuSeconds,
+    /// `RLIMIT_FSIZE`, in bytes.
+    FileBytes,
+    /// `RLIMIT_CORE`, in bytes.
+    CoreBytes,
+}
+
+/// A limit, as set and as read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Of what.
+    pub resource: Resource,
+    /// Where a signal or error comes.
+    pub soft: u64,
+    /// Where the end comes; no process without capabilities can raise it.
+    pub hard: u64,
+}
+
+/// The space of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What is left.
+    pub free: u64,
+}
+
+/// One change that the lock-down makes.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Writes the identity map of the new user namespace, or forbids setgroups in it.
+    Map {
+        /// Of `/proc/self`.
+        file: &'static str,
+        /// What is written.
+        text: String,
+    },
+    /// Names the machine.
+    HostName(&'static str),
+    /// Brings `lo` up, where it isn't yet.
+    LoopbackUp,
+    /// Keeps mounts from spreading to other namespaces.
+    PrivateMounts,
+    /// An empty root for the view, as a tmpfs.
+    MountView {
+        /// A folder outside of the view.
+        at: &'static str,
+    },
+    /// The one tmpfs that bounds all scratch space together.
+    MountScratch {
+        /// Its size.
+        bytes: u64,
+    },
+    /// A step of the view's plan.
+    Build(Step),
+    /// Takes the scratch space's own root out of the view: its folders stay.
+    HideScratchRoot,
+    /// Makes the view the root, and takes the old root away.
+    Pivot,
+    /// Makes the view's root read-only.
+    SealRoot,
+    /// A session without terminal.
+    NewSession,
+    /// No signal is blocked, ignored or handled.
+    DefaultSignals,
+    /// The input document as standard input, the two pipes as outputs.
+    StandardStreams {
+        /// In the view.
+        input: AbsolutePath,
+        /// A descriptor.
+        output: i32,
+        /// A descriptor.
+        error: i32,
+    },
+    /// Sets a limit.
+    Limit(Limit),
+    /// The working directory.
+    EnterFolder(AbsolutePath),
+    /// Closes every descriptor but the standard streams and these.
+    CloseDescriptors {
+        /// Sorted.
+        but: Vec<i32>,
+    },
+    /// Keeps others of the same uid out of this process's memory and descriptors.
+    Hide,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    NoNewPrivileges,
+    /// Empties the bounding set.
+    DropBounding,
+    /// Empties the ambient set.
+    ClearAmbient,
+    /// Empties the effective, permitted and inheritable sets.
+    DropCapabilities,
+    /// Installs a seccomp filter for this process and all that it will ever start.
+    Filter {
+        /// What it answers.
+        name: &'static str,
+        /// The filter.
+        program: BpfProgram,
+    },
+}
+
+/// The kernel, or a test's idea of it.
+pub trait Kernel {
+    /// Makes one change.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn call(&mut self, call: &Call) -> Result<(), Errno>;
+
+    /// Tries what must fail; what it did is undone at once where it succeeds.
+    ///
+    /// # Errors
+    /// How it was refused. `Ok` means that it got through.
+    fn attempt(&mut self, attempt: &Attempt) -> Result<(), Errno>;
+
+    /// Reads a small file of the view.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn read(&mut self, path: &str) -> Result<String, Errno>;
+
+    /// Reads a limit back.
+    fn limit(&mut self, resource: Resource) -> Limit;
+
+    /// Reads the space back.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn space(&mut self, at: &AbsolutePath) -> Result<Space, Errno>;
+
+    /// The process id of this process and of its parent, as it sees them.
+    fn identity(&mut self) -> (i32, i32);
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map { file, text } => write!(f, "write {file} {text:?}"),
+            Self::HostName(name) => write!(f, "host name {name}"),
+            Self::LoopbackUp => f.write_str("lo up"),
+            Self::PrivateMounts => f.write_str("private mounts"),
+            Self::MountView { at } => write!(f, "mount view {at}"),
+            Self::MountScratch { bytes } => write!(f, "mount scratch {bytes} bytes"),
+            Self::Build(step) => write!(f, "{step}"),
+            Self::HideScratchRoot => f.write_str("hide scratch root"),
+            Self::Pivot => f.write_str("pivot into view, detach old root"),
+            Self::SealRoot => f.write_str("root read-only"),
+            Self::NewSession => f.write_str("new session"),
+            Self::DefaultSignals => f.write_str("default signals"),
+            Self::StandardStreams { input, .. } => write!(f, "standard streams: {input}, pipe, pipe"),
+            Self::Limit(Limit { resource, soft, hard }) => write!(f, "limit {resource:?} {soft} {hard}"),
+            Self::EnterFolder(path) => write!(f, "enter {path}"),
+            Self::CloseDescriptors { but } => write!(f, "close descriptors from 3 but {}", but.len()),
+            Self::Hide => f.write_str("not dumpable"),
+            Self::NoNewPrivileges => f.write_str("no new privileges"),
+            Self::DropBounding => f.write_str("drop bounding set"),
+            Self::ClearAmbient => f.write_str("clear ambient set"),
+            Self::DropCapabilities => f.write_str("drop capabilities"),
+            Self::Filter { name, .. } => write!(f, "filter {name}"),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! PID 1 of an execution's pod: it confines, proves, runs and reports.
+//!
+//! Three processes. The *runner* stays outside, with the pipes and timers ([`supervise`]). The *init* is the first
+//! process of new namespaces: it builds the view and stays to reap, measure and kill ([`init`]). The *workload* starts
+//! as the init's child, locks itself down, proves it and becomes the command ([`workload`]). Each has one thread.
+//!
+//! Nothing here knows Kubernetes or decides what is granted: a profile comes in, a report goes out
+//! ([`ccos_profile`]).
+
+mod canary;
+pub mod cpu;
+pub mod init;
+pub mod kernel;
+pub mod lockdown;
+pub mod messages;
+pub mod outcome;
+pub mod path;
+pub mod pipes;
+pub mod prepare;
+pub mod prove;
+pub mod report;
+pub mod request;
+pub mod resolve;
+pub mod signals;
+pub mod supervise;
+pub mod view;
+pub mod workload;
+
+use ccos_profile::{End, Report, place};
+use rustix::io::Errno;
+
+use crate::canary::SharedMemory;
+use crate::kernel::{Linux, fork_into};
+use crate::lockdown::NAMESPACES;
+use crate::outcome::Granted;
+use crate::pipes::Pipes;
+use crate::supervise::Supervisor;
+
+/// One attempt, from profile to report.
+#[must_use]
+pub fn run() -> Report {
+    match attempt() {
+        Ok(report) => report,
+        Err((end, message)) => report::failed(end, message),
+    }
+}
+
+fn attempt() -> Result<Report, (End, String)> {
+    let broken = |what: &'static str| move |errno: Errno| (End::InternalError, format!("{what}: {errno}"));
+    // Before anything else: a signal that comes early must not be lost.
+    let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).map_err(broken("signals"))?;
+    let ids = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let request = request::read(place::PROFILE, ids).map_err(|error| (End::InternalError, chain(&error)))?;
+    let pipes = Pipes::new().map_err(broken("pipes"))?;
+    // Kept until the end of the attempt: the proof looks for it.
+    let _canary = SharedMemory::new().map_err(broken("shared memory"))?;
+    let plan = prepare::prepare(&request, &pipes).map_err(|error| (error.end(), chain(&error)))?;
+    let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
+    let refused = |errno| (End::ConfinementFailed, format!("namespaces: {errno}"));
+    match fork_into(namespaces()).map_err(refused)? {
+        None => init::run(&mut kernel(), plan, &pipes),
+        Some(init) => Ok(Supervisor::new(init, signals, pipes, limits).run()),
+    }
+}
+
+#[cfg(not(feature = "sabotage"))]
+fn namespaces() -> i32 {
+    NAMESPACES
+}
+
+#[cfg(not(feature = "sabotage"))]
+fn kernel() -> impl kernel::Kernel {
+    Linux::default()
+}
+
+#[cfg(feature = "sabotage")]
+fn namespaces() -> i32 {
+    kernel::sabotage::namespaces(NAMESPACES)
+}
+
+#[cfg(feature = "sabotage")]
+fn kernel() -> impl kernel::Kernel {
+    kernel::sabotage::Sabotaged::new(Linux::default())
+}
+
+/// An error with its sources, as one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}

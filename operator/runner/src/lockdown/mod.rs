@@ -1,0 +1,131 @@
+//! The lock-down, in its one order.
+//!
+//! Two processes do it. The first of the new namespaces builds the view and stays as their init
+//! ([`isolate`]); its child gives up the rest and becomes the workload ([`lock_down`]). `order.txt` beside this file
+//! is the log of both, checked by a test.
+
+mod files;
+mod limits;
+mod namespaces;
+pub mod syscalls;
+
+use rustix::io::Errno;
+use seccompiler::BpfProgram;
+use thiserror::Error;
+
+pub use limits::limits;
+pub use namespaces::NAMESPACES;
+
+use crate::kernel::{Call, Kernel};
+use crate::path::AbsolutePath;
+use crate::view::Step;
+
+/// A step of the lock-down failed; nothing after it was tried.
+#[derive(Debug, Error)]
+#[error("lock-down: {call}: {errno}")]
+pub struct LockdownError {
+    /// Which step.
+    pub call: String,
+    /// What the kernel said.
+    pub errno: Errno,
+}
+
+/// What the init does: its namespaces and the view.
+#[derive(Debug)]
+pub struct Isolation {
+    /// Mapped to itself: the workload has the uid that the pod gave it, and no other exists.
+    pub uid: u32,
+    /// Likewise.
+    pub gid: u32,
+    /// The size of all scratch space.
+    pub disk_bytes: u64,
+    /// From [`crate::view::plan::plan`].
+    pub steps: Vec<Step>,
+}
+
+/// What the workload's process does after that.
+#[derive(Debug)]
+pub struct Confinement {
+    /// The input document, in the view.
+    pub input: AbsolutePath,
+    /// Pipes to the runner, for the two outputs.
+    pub outputs: (i32, i32),
+    /// The pipe over which this process reports until it executes.
+    pub setup: i32,
+    /// From [`limits`].
+    pub limits: Vec<crate::kernel::Limit>,
+    /// In the view.
+    pub working_dir: AbsolutePath,
+    /// From [`syscalls::compile`], in this order.
+    pub filters: Vec<(&'static str, BpfProgram)>,
+}
+
+/// All of the lock-down holds for this process; nothing is proven yet.
+#[derive(Debug)]
+#[must_use]
+pub struct Confined(());
+
+fn run(kernel: &mut dyn Kernel, calls: impl IntoIterator<Item = Call>) -> Result<(), LockdownError> {
+    calls
+        .into_iter()
+        .try_for_each(|call| kernel.call(&call).map_err(|errno| LockdownError { call: call.to_string(), errno }))
+}
+
+/// Makes the namespaces a place of their own and moves into the view. For the first process of [`NAMESPACES`].
+///
+/// # Errors
+/// [`LockdownError`]: the process must end.
+pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), LockdownError> {
+    let Isolation { uid, gid, disk_bytes, steps } = isolation;
+    // First: without a mapping this process has no rights in its own namespaces.
+    run(kernel, namespaces::identity(*uid, *gid))?;
+    run(kernel, namespaces::settle())?;
+    run(kernel, files::enter_view(*disk_bytes, steps))
+}
+
+/// Gives up what the init keeps no longer than it has to: what [`lock_down`] does about rights, but for the filters,
+/// since it must go on reaping and killing.
+///
+/// # Errors
+/// [`LockdownError`]: the process must end.
+pub fn renounce(kernel: &mut dyn Kernel, but: Vec<i32>) -> Result<(), LockdownError> {
+    // Hidden: the workload has the same uid, and this process's descriptors lead out.
+    run(kernel, [Call::CloseDescriptors { but }, Call::Hide, Call::NoNewPrivileges])?;
+    drop_capabilities(kernel)
+}
+
+/// Confines this process, which will execute the command, for good.
+///
+/// # Errors
+/// [`LockdownError`]: the process must end.
+pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Confined, LockdownError> {
+    let Confinement { input, outputs: (output, error), setup, limits, working_dir, filters } = confinement;
+    run(
+        kernel,
+        [
+            Call::NewSession,
+            Call::DefaultSignals,
+            // Before descriptors are closed: the pipes are among them.
+            Call::StandardStreams { input, output, error },
+            Call::CloseDescriptors { but: vec![setup] },
+        ],
+    )?;
+    // Before the filters, one of which refuses prlimit(2) for other processes; a soft limit of descriptors below
+    // what is open would not close anything, so after the closing.
+    run(kernel, limits.into_iter().map(Call::Limit))?;
+    // In the view, and with no right that the workload won't have in it but capabilities, which open no folder here:
+    // none of its files belongs to anybody else who is mapped.
+    run(kernel, [Call::EnterFolder(working_dir), Call::Hide, Call::NoNewPrivileges])?;
+    drop_capabilities(kernel)?;
+    // Last: they refuse what the steps above do.
+    run(kernel, filters.into_iter().map(|(name, program)| Call::Filter { name, program }))?;
+    Ok(Confined(()))
+}
+
+/// The bounding set first: dropping from it takes a capability.
+fn drop_capabilities(kernel: &mut dyn Kernel) -> Result<(), LockdownError> {
+    run(kernel, [Call::DropBounding, Call::ClearAmbient, Call::DropCapabilities])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! From the request to what the inside needs, while everything can still be seen.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use ccos_profile::{End, place};
+use thiserror::Error;
+
+use crate::canary::SharedMemory;
+use crate::init::Plan;
+use crate::lockdown::syscalls::{self, FilterError};
+use crate::lockdown::{Confinement, Isolation, limits};
+use crate::path::AbsolutePath;
+use crate::pipes::Pipes;
+use crate::prove::Probes;
+use crate::request::Request;
+use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
+use crate::view::plan::{PlanError, plan};
+use crate::view::rules::{INPUT_FILE, Rules, SHARED_SCRATCH};
+use crate::view::{Outside, OutsideError};
+use crate::workload::Command;
+use std::os::fd::AsRawFd;
+
+/// `#!`, a path and one argument: what Linux reads of a script (execve(2)).
+const SCRIPT_HEAD_BYTES: usize = 256;
+
+/// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
+
+/// Why there is nothing to run.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PrepareError {
+    #[error(transparent)]
+    Outside(#[from] OutsideError),
+    #[error(transparent)]
+    Links(#[from] TooManyLinks),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("command {program}: expected a file in the image, but found {found}")]
+    Command { program: AbsolutePath, found: String },
+    #[error("command {program}: expected an executable file, but found one without permission to execute")]
+    NotExecutable { program: AbsolutePath },
+    #[error("command {program}: expected its interpreter {interpreter} to be granted; list it in `commands` too")]
+    Interpreter { program: AbsolutePath, interpreter: String },
+    #[error("canary {path}: expected a file to keep out of reach, but found none, so nothing could be proven")]
+    Canary { path: &'static str },
+}
+
+impl PrepareError {
+    /// Why, for machines: a command that can't start is no failure of the confinement.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        match self {
+            Self::Outside(_) | Self::Links(_) | Self::Plan(_) | Self::Filter(_) | Self::Canary { .. } => {
+                End::ConfinementFailed
+            }
+            Self::Command { .. } | Self::NotExecutable { .. } | Self::Interpreter { .. } => End::InternalError,
+        }
+    }
+}
+
+/// Looks at the image and the volumes, and plans all that the inside will do.
+///
+/// # Errors
+/// [`PrepareError`], before anything was changed.
+pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
+    let outside = Outside::open(request)?;
+    let command = find_command(request, &outside)?;
+    let rules = Rules::new(request, &command, &outside)?;
+    check_interpreter(&command.end, &rules, &outside)?;
+    let steps = plan(&rules, &outside)?;
+    let environment: Vec<_> = request.environment.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+    let no_text = || PrepareError::Command { program: request.program.clone(), found: "NUL".to_owned() };
+    // By its listed name: programs look at argv[0] and at the name that they were found by.
+    let started = Command::new(request.program.as_str(), &request.arguments, &environment).ok_or_else(no_text)?;
+    let path = |text: &str| AbsolutePath::parse(text).unwrap_or_else(|_| AbsolutePath::root());
+    let limits = limits(request);
+    Ok(Plan {
+        probes: Probes {
+            canaries: canaries()?,
+            blocked: rules.out_of_reach().cloned().collect(),
+            steps: steps.clone(),
+            outside: outside_address(),
+            shared_memory: SharedMemory::KEY,
+            scratch: path(SHARED_SCRATCH[0]),
+            disk_bytes: request.disk_bytes,
+            limits: limits.clone(),
+            process_creation: request.process_creation,
+            granted_names: request.environment.keys().cloned().collect(),
+            given_names: started.names().collect::<BTreeSet<_>>(),
+        },
+        isolation: Isolation { uid: request.uid, gid: request.gid, disk_bytes: request.disk_bytes, steps },
+        confinement: Confinement {
+            input: path(INPUT_FILE),
+            outputs: (pipes.output.1.as_raw_fd(), pipes.error.1.as_raw_fd()),
+            setup: pipes.setup.1.as_raw_fd(),
+            limits,
+            working_dir: request.working_dir.clone(),
+            filters: syscalls::compile(request.process_creation)?,
+        },
+        command: started,
+        cpu_time: request.cpu_time,
+    })
+}
+
+fn find_command(request: &Request, outside: &Outside) -> Result<Resolved, PrepareError> {
+    let program = request.program.clone();
+    let found = resolve(outside, &program)?;
+    let wrong = |found: &str| Err(PrepareError::Command { program: program.clone(), found: found.to_owned() });
+    let crosses = |path: &AbsolutePath| request.volumes.iter().any(|volume| path.is_within(&volume.mount_path));
+    match found.kind {
+        Kind::Missing => wrong("nothing there"),
+        Kind::Folder => wrong("a folder"),
+        Kind::Link | Kind::Other => wrong("a device, socket or pipe"),
+        Kind::File if found.links.iter().any(|(at, _)| crosses(at)) => wrong("a symbolic link in a volume"),
+        Kind::File if !found.links.is_empty() && crosses(&found.end) => wrong("a symbolic link into a volume"),
+        Kind::File if !outside.is_executable(&found.end) => Err(PrepareError::NotExecutable { program }),
+        Kind::File => Ok(found),
+    }
+}
+
+/// Found here for its message: execve(2) says `ENOENT` as if the script were missing.
+fn check_interpreter(script: &AbsolutePath, rules: &Rules, outside: &Outside) -> Result<(), PrepareError> {
+    let head = outside.head(script, SCRIPT_HEAD_BYTES);
+    let Some(line) = head.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| *byte == b'\n').next()) else {
+        return Ok(());
+    };
+    let text = String::from_utf8_lossy(line);
+    let interpreter = text.split_whitespace().next().unwrap_or_default();
+    let executable = match AbsolutePath::parse(interpreter) {
+        Ok(path) => rules.is_executable(&resolve(outside, &path)?.end),
+        Err(_) => false,
+    };
+    let interpreter = interpreter.to_owned();
+    if executable { Ok(()) } else { Err(PrepareError::Interpreter { program: script.clone(), interpreter }) }
+}
+
+/// Files that are certainly there, outside. The first two are always: without them the proof would prove nothing.
+fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
+    let must = [place::PROFILE, place::RUNNER];
+    if let Some(path) = must.into_iter().find(|path| !Path::new(path).exists()) {
+        return Err(PrepareError::Canary { path });
+    }
+    let may = [
+        place::TERMINATION_LOG,
+        place::IMAGE,
+        place::VOLUMES,
+        place::REFERENCES,
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+    ];
+    let all = must.into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
+    Ok(all.filter_map(|path| AbsolutePath::parse(path).ok()).collect())
+}
+
+fn outside_address() -> SocketAddr {
+    let host = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
+    let port = std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok());
+    host.map_or(NOWHERE, |host| SocketAddr::new(host, port.unwrap_or(443)))
+}

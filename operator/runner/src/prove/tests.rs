@@ -1,0 +1,120 @@
+use super::*;
+use crate::kernel::Call;
+use crate::kernel::recorder::Recorder;
+use crate::lockdown::{Confinement, lock_down};
+use crate::view::Source;
+
+const STATUS: &str = "Name:\trunner\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n\
+    CapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+
+const MOUNTS: &str = "33 25 0:26 / / ro,nosuid,nodev,noexec - tmpfs none ro\n\
+    35 33 0:27 /0 /tmp rw,nosuid,nodev,noexec - tmpfs none rw\n\
+    36 33 0:23 /a\\040b /a\\040b rw - 9p none ro\n\
+    37 33 0:23 /a\\040b /a\\040b ro,nosuid,nodev,noexec - 9p none ro\n";
+
+fn path(text: &str) -> AbsolutePath {
+    AbsolutePath::parse(text).unwrap()
+}
+
+fn probes() -> Probes {
+    let source = Source { root: "/ccos/image".to_owned(), path: path("/a b") };
+    Probes {
+        canaries: vec![path("/ccos-runner")],
+        blocked: vec![path("/data/private")],
+        steps: vec![
+            Step::Scratch { at: path("/tmp"), bits: 0o1777 },
+            Step::Show { source, at: path("/a b"), mode: Mode::ReadOnly },
+        ],
+        outside: "192.0.2.1:443".parse().unwrap(),
+        shared_memory: 7,
+        scratch: path("/tmp"),
+        disk_bytes: 5000,
+        limits: [Resource::FileDescriptors, Resource::Processes, Resource::CpuSeconds, Resource::FileBytes]
+            .map(|resource| Limit { resource, soft: 8, hard: 9 })
+            .into(),
+        process_creation: ProcessCreation::Denied,
+        granted_names: ["PATH".to_owned()].into(),
+        given_names: ["PATH".to_owned()].into(),
+    }
+}
+
+fn tried(mut kernel: Recorder, probes: &Probes) -> (Result<Vec<Proof>, ConfinementFailed>, Vec<String>) {
+    let limits = if kernel.limits.is_empty() { probes.limits.clone() } else { Vec::new() };
+    kernel
+        .call(&Call::MountScratch { bytes: if kernel.scratch_bytes == 0 { 5000 } else { kernel.scratch_bytes } })
+        .unwrap();
+    let working_dir = path("/");
+    let confinement =
+        Confinement { input: path("/i"), outputs: (1, 2), setup: 3, limits, working_dir, filters: Vec::new() };
+    let confined = lock_down(&mut kernel, confinement).unwrap();
+    kernel.log.clear();
+    let answer = prove(&mut kernel, confined, probes).map(|proven| proven.proofs);
+    (answer, kernel.log)
+}
+
+fn held() -> Recorder {
+    Recorder { status: STATUS.to_owned(), mounts: MOUNTS.to_owned(), ..Recorder::default() }
+}
+
+#[test]
+fn all_that_holds_is_proven() {
+    let (proofs, _) = tried(held(), &probes());
+    let fields: Vec<_> = proofs.unwrap().into_iter().map(|proof| proof.field).collect();
+    assert_eq!(
+        fields,
+        [COMMANDS, FILES, NETWORK, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
+    );
+}
+
+#[test]
+fn whatever_gets_through_is_named_and_ends_the_proof() {
+    let (_, log) = tried(held(), &probes());
+    let probes_tried: Vec<_> = log.iter().filter_map(|line| line.strip_prefix("try ")).collect();
+    assert!(probes_tried.len() > 15, "{probes_tried:?}");
+    for probe in probes_tried {
+        let kernel = Recorder { lets_through: Some(probe.to_owned()), ..held() };
+        let (answer, log) = tried(kernel, &probes());
+        match answer {
+            Err(ConfinementFailed::GotThrough { probe: named, .. }) => assert_eq!(named, probe),
+            other => panic!("{probe}: {other:?}"),
+        }
+        assert_eq!(log.last().unwrap(), &format!("try {probe}"));
+        // A failure that is no refusal proves nothing.
+        let kernel = Recorder { answers: Some((probe.to_owned(), Errno::MFILE)), ..held() };
+        let (answer, _) = tried(kernel, &probes());
+        assert!(matches!(answer, Err(ConfinementFailed::Unclear { errno: Errno::MFILE, .. })), "{probe}: {answer:?}");
+    }
+}
+
+#[test]
+fn what_reads_back_differently_is_named() {
+    let read_back = |kernel: Recorder, probes: &Probes| match tried(kernel, probes).0 {
+        Err(ConfinementFailed::ReadBack { what, expected, found, .. }) => format!("{what}: {expected}, {found}"),
+        other => panic!("{other:?}"),
+    };
+    for (from, to, expected) in [
+        ("CapPrm:\t0000000000000000", "CapPrm:\t0000000000000001", "CapPrm: 0000000000000000, 0000000000000001"),
+        ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs: 1, 0"),
+        ("Seccomp:\t2", "Seccomp:\t0", "Seccomp: 2, 0"),
+        ("Seccomp:\t2\n", "", "Seccomp: 2, nothing"),
+    ] {
+        let kernel = Recorder { status: STATUS.replace(from, to), ..held() };
+        assert_eq!(read_back(kernel, &probes()), expected);
+    }
+    for (from, to, expected) in [
+        ("/ ro,nosuid", "/ rw,nosuid", "mount /: ro nosuid nodev noexec, rw nosuid nodev noexec"),
+        ("ro,nosuid,nodev,noexec - 9p", "ro,nosuid,nodev - 9p", "mount /a b: ro nosuid nodev noexec, ro nosuid nodev"),
+        ("35 33 0:27 /0 /tmp", "35 33 0:27 /0 /more", "mount /tmp: rw nosuid nodev noexec, no mount"),
+    ] {
+        let kernel = Recorder { mounts: MOUNTS.replace(from, to), ..held() };
+        assert_eq!(read_back(kernel, &probes()), expected);
+    }
+    let more = format!("{MOUNTS}38 33 0:23 / /mnt rw - 9p none rw\n");
+    assert_eq!(read_back(Recorder { mounts: more, ..held() }, &probes()), "mount /mnt: no mount, rw");
+    let limits = vec![Limit { resource: Resource::FileDescriptors, soft: 8, hard: 10 }];
+    assert_eq!(read_back(Recorder { limits, ..held() }, &probes()), "limit FileDescriptors: 8 9, 8 10");
+    let scratch_bytes = 1 << 20;
+    assert_eq!(read_back(Recorder { scratch_bytes, ..held() }, &probes()), "scratch space: 8192, 1048576");
+    let leaks = Probes { given_names: ["PATH".to_owned(), "POD_SECRET".to_owned()].into(), ..probes() };
+    assert_eq!(read_back(held(), &leaks), "names beyond the granted ones: , POD_SECRET");
+}

@@ -1,0 +1,175 @@
+use ccos_profile::{Files, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
+use serde_json::Value;
+
+use super::*;
+use crate::request::{self, Request};
+use crate::resolve::resolve;
+use crate::resolve::tests::Written;
+
+impl Sources for Written {
+    fn source(&self, path: &AbsolutePath, _: bool) -> Source {
+        Source { root: "outside".to_owned(), path: path.clone() }
+    }
+}
+
+fn path(text: &str) -> AbsolutePath {
+    AbsolutePath::parse(text).unwrap()
+}
+
+fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
+    let list = |name: &str| -> Vec<String> {
+        let of = lists.iter().filter(|(list, _)| *list == name).flat_map(|(_, paths)| paths.iter());
+        of.map(|path| (*path).to_owned()).collect()
+    };
+    let volume = |mount: &&str| Volume { source: format!("/ccos/volumes{mount}"), mount_path: (*mount).to_owned() };
+    let profile = Profile {
+        version: VERSION,
+        image_root: "/ccos/image".to_owned(),
+        command: vec!["/app/run".to_owned()],
+        working_dir: None,
+        files: Files { read: list("read"), write: list("write"), execute: list("execute"), blocked: list("blocked") },
+        volumes: volumes.iter().map(volume).collect(),
+        programs: list("programs"),
+        process_creation: ProcessCreation::Denied,
+        environment: [].into(),
+        inputs: Inputs { document: Value::Null, fields: [].into() },
+        limits: Limits { cpu_time_millis: 1, wall_time_millis: 1, disk_bytes: 4096, file_descriptors: 8, threads: 1 },
+    };
+    request::parse(profile, (1000, 1000)).unwrap()
+}
+
+/// The plan without what is in every view.
+fn planned(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result<Vec<String>, PlanError> {
+    let tree = Written::new(&[tree, &["*/app/run"]].concat());
+    let request = request(lists, volumes);
+    let command = resolve(&tree, &request.program).unwrap();
+    let rules = Rules::new(&request, &command, &tree).unwrap();
+    let steps = plan(&rules, &tree)?;
+    let common =
+        ["/dev", "/proc", "/run", "/app/run", "/etc/passwd", "/etc/group", "/etc/hosts", "/etc/resolv.conf", "/tmp"];
+    let text: Vec<_> = steps.iter().map(ToString::to_string).collect();
+    let is_common = |line: &String| {
+        let at = line.replace("outside:", "").replace("show /:", "");
+        let at = at.split(' ').find(|word| word.starts_with('/')).unwrap_or_default().to_owned();
+        common.iter().any(|base| path(&at).is_within(&path(base)))
+            || ["folder /app", "folder /etc"].contains(&line.as_str())
+    };
+    Ok(text.into_iter().filter(|line| !is_common(line)).collect())
+}
+
+macro_rules! plans {
+    ($($(#[$attribute:meta])* $name:ident: $tree:expr, $lists:expr, $volumes:expr => $expected:expr;)*) => {
+        $($(#[$attribute])* #[test] fn $name() {
+            let expected: Vec<&str> = $expected.to_vec();
+            assert_eq!(planned(&$tree, &$lists, &$volumes).unwrap(), expected);
+        })*
+    };
+}
+
+plans! {
+    nothing_listed_shows_the_baseline_only: ["/secret", "/usr/bin/x"], [], [] => [];
+    library_folders_are_executable: ["/lib -> usr/lib", "/usr/lib/x.so", "/usr/libexec/y"], [], [] => [
+        "link /lib -> usr/lib", "folder /usr", "show outside:/usr/lib at /usr/lib ro,exec",
+    ];
+    a_library_folder_that_links_elsewhere_is_none: ["/lib -> proc", "/lib64 -> /", "/proc/x"], [], [] => [];
+    a_listed_tree_is_one_mount: ["/data/a", "/data/b/c"], [("read", &["/data"][..])], [] => [
+        "show outside:/data at /data ro,noexec",
+    ];
+    what_is_missing_is_not_shown: [], [("read", &["/none/at/all"][..]), ("execute", &["/opt"][..])], [] => [];
+    execute_covers_a_read_below_it: ["/opt/lib/x", "/opt/data/y"], [("execute", &["/opt"][..]), ("read", &["/opt/data"][..])], [] => [
+        "show outside:/opt at /opt ro,exec",
+    ];
+    execute_inside_a_read: ["/opt/lib/x", "/opt/data/y"], [("read", &["/opt"][..]), ("execute", &["/opt/lib"][..])], [] => [
+        "folder /opt", "show outside:/opt/data at /opt/data ro,noexec", "show outside:/opt/lib at /opt/lib ro,exec",
+    ];
+    blocked_in_a_read_only_tree_is_never_put_there: ["/data/a", "/data/private/key", "/data/way -> private"],
+        [("read", &["/data"][..]), ("blocked", &["/data/private", "/data/later/x"][..])], [] => [
+        "folder /data", "show outside:/data/a at /data/a ro,noexec", "link /data/way -> private",
+    ];
+    blocked_through_a_link_is_blocked_where_it_ends: ["/data/way -> real", "/data/real/key", "/data/real/open"],
+        [("read", &["/data"][..]), ("blocked", &["/data/way/key"][..])], [] => [
+        "folder /data", "folder /data/real", "show outside:/data/real/open at /data/real/open ro,noexec",
+    ];
+    blocked_in_a_writable_tree_is_covered_and_pinned: ["/data/a/b/key"],
+        [("write", &["/data"][..]), ("blocked", &["/data/a/b", "/data/c"][..])], ["/data"] => [
+        "show outside:/data at /data rw,noexec", "folder /data/a", "pin /data/a", "cover /data/a/b", "cover /data/c",
+    ];
+    write_covers_read_execute_and_programs: ["/w/r", "*/w/x"],
+        [("write", &["/w"][..]), ("read", &["/w/r"][..]), ("execute", &["/w/x"][..]), ("programs", &["/w/x"][..])], [] => [
+        "scratch /w 755",
+    ];
+    scratch_hides_the_image: ["/app/cache/old", "/app/code"], [("read", &["/app"][..]), ("write", &["/app/cache"][..])], [] => [
+        "scratch /app/cache 755", "show outside:/app/code at /app/code ro,noexec",
+    ];
+    a_path_above_a_volume_shows_both: ["/mnt/image", "/mnt/data/x", "/mnt/other/y"], [("read", &["/mnt"][..])], ["/mnt/data"] => [
+        "folder /mnt", "show outside:/mnt/data at /mnt/data ro,noexec", "show outside:/mnt/image at /mnt/image ro,noexec",
+        "show outside:/mnt/other at /mnt/other ro,noexec",
+    ];
+    only_what_is_listed_of_a_volume_is_shown: ["/data/a", "/data/b"], [("read", &["/data/a"][..])], ["/data"] => [
+        "folder /data", "show outside:/data/a at /data/a ro,noexec",
+    ];
+    links_of_the_image_are_followed: ["/bin -> usr/bin", "/usr/bin/python3 -> python3.11", "*/usr/bin/python3.11", "/usr/bin/x"],
+        [("programs", &["/bin/python3"][..])], [] => [
+        "link /bin -> usr/bin", "folder /usr", "folder /usr/bin", "link /usr/bin/python3 -> python3.11",
+        "show outside:/usr/bin/python3.11 at /usr/bin/python3.11 ro,exec",
+    ];
+    links_of_a_volume_are_not: ["/data/way -> private/key", "/data/private/key", "/data/up -> private"],
+        [("read", &["/data/way", "/data/up/key"][..])], ["/data"] => [
+        "folder /data", "link /data/way -> private/key",
+    ];
+    a_link_of_the_image_into_a_volume_opens_nothing: ["/way -> /data/private", "/data/private/key"], [("read", &["/way"][..])], ["/data"] => [
+        "link /way -> /data/private",
+    ];
+    the_baseline_is_not_blockable: ["/usr/lib/x.so", "/usr/bin/y"], [("read", &["/usr"][..]), ("blocked", &["/usr", "/app", "/tmp", "/usr/lib"][..])], [] => [
+        "folder /usr", "show outside:/usr/lib at /usr/lib ro,exec",
+    ];
+    below_the_baseline_blocked_holds: ["/usr/lib/x.so", "/usr/lib/y.so"], [("blocked", &["/usr/lib/y.so"][..])], [] => [
+        "folder /usr", "folder /usr/lib", "show outside:/usr/lib/x.so at /usr/lib/x.so ro,exec",
+    ];
+    a_volume_below_the_baseline_needs_to_be_listed: ["/usr/lib/x.so", "/usr/lib/data/y"], [], ["/usr/lib/data"] => [
+        "folder /usr", "folder /usr/lib", "show outside:/usr/lib/x.so at /usr/lib/x.so ro,exec",
+    ];
+    a_missing_folder_of_a_volume_is_made_for_writing: [], [("write", &["/data/out"][..])], ["/data"] => [
+        "folder /data", "provide outside:/data/out", "show outside:/data/out at /data/out rw,noexec",
+    ];
+}
+
+#[test]
+fn what_cannot_be_held_is_refused() {
+    for (tree, lists, volumes, expected) in [
+        (
+            &["/data/out -> /etc"][..],
+            &[("write", &["/data/out"][..])][..],
+            &["/data"][..],
+            PlanError::NotWritable { at: path("/data/out") },
+        ),
+        (
+            &[][..],
+            &[("write", &["/etc"][..])][..],
+            &["/etc"][..],
+            PlanError::BaselineInVolume { at: path("/etc/group") },
+        ),
+        (
+            &["/lib -> usr/lib", "/usr/lib/x"][..],
+            &[("write", &["/lib/cache"][..])][..],
+            &[][..],
+            PlanError::BehindLink { at: path("/lib") },
+        ),
+        (
+            &["/usr/local/lib/x"][..],
+            &[("write", &["/usr"][..]), ("blocked", &["/usr/local"][..])][..],
+            &[][..],
+            PlanError::BaselineUnderBlocked { at: path("/usr/local") },
+        ),
+    ] {
+        assert_eq!(planned(tree, lists, volumes), Err(expected));
+    }
+}
+
+#[test]
+fn a_view_of_too_many_mounts_is_refused() {
+    let many: Vec<String> = (0..5000).map(|number| format!("/data/{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let lists = [("read", &["/data"][..]), ("blocked", &["/data/7"][..])];
+    assert!(matches!(planned(&many, &lists, &[]), Err(PlanError::TooManySteps { .. })));
+}

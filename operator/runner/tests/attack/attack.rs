@@ -1,0 +1,311 @@
+//! A hostile workload: tries each thing that it is told and prints what came of it, as one JSON object.
+//!
+//! `attack open:/etc/shadow fork connect:10.96.0.1:443` prints
+//! `{"open:/etc/shadow":"ENOENT","fork":"EPERM","connect:10.96.0.1:443":"ENETUNREACH"}`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::pedantic,
+    reason = "a test"
+)]
+
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+type Answer = io::Result<Value>;
+
+fn main() {
+    let mut answers = Map::new();
+    for attack in std::env::args().skip(1) {
+        let (verb, what) = attack.split_once(':').unwrap_or((&attack, ""));
+        let answer = match run(verb, what) {
+            Ok(value) => value,
+            Err(error) => Value::from(name(&error)),
+        };
+        answers.insert(attack, answer);
+    }
+    println!("{}", Value::Object(answers));
+}
+
+fn name(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ENOENT) => "ENOENT".to_owned(),
+        Some(libc::EPERM) => "EPERM".to_owned(),
+        Some(libc::EACCES) => "EACCES".to_owned(),
+        Some(libc::ESRCH) => "ESRCH".to_owned(),
+        Some(libc::EROFS) => "EROFS".to_owned(),
+        Some(libc::EBUSY) => "EBUSY".to_owned(),
+        Some(libc::EXDEV) => "EXDEV".to_owned(),
+        Some(libc::EAGAIN) => "EAGAIN".to_owned(),
+        Some(libc::ENOSYS) => "ENOSYS".to_owned(),
+        Some(libc::ENOSPC) => "ENOSPC".to_owned(),
+        Some(libc::EMFILE) => "EMFILE".to_owned(),
+        Some(libc::ENETUNREACH) => "ENETUNREACH".to_owned(),
+        Some(libc::EAFNOSUPPORT) => "EAFNOSUPPORT".to_owned(),
+        Some(libc::ECONNREFUSED) => "ECONNREFUSED".to_owned(),
+        Some(libc::ENOTDIR) => "ENOTDIR".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn last(answer: i64) -> io::Result<i64> {
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(answer) }
+}
+
+fn text(path: &str) -> CString {
+    CString::new(path).unwrap()
+}
+
+fn run(verb: &str, what: &str) -> Answer {
+    match verb {
+        "open" => {
+            let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(what)?;
+            let mut head = [0; 16];
+            let count = io::Read::read(&mut &file, &mut head).unwrap_or(0);
+            Ok(String::from_utf8_lossy(&head[..count]).trim().into())
+        }
+        "list" => {
+            let mut names: Vec<_> =
+                fs::read_dir(what)?.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            Ok(names.into())
+        }
+        "link" => Ok(fs::read_link(what)?.to_str().unwrap().into()),
+        "write" => {
+            fs::write(what, "written by the workload")?;
+            Ok("ok".into())
+        }
+        "mkdir" => fs::create_dir(what).map(|()| "ok".into()),
+        "rename" => {
+            let (from, to) = what.split_once('>').unwrap();
+            fs::rename(from, to).map(|()| "ok".into())
+        }
+        "symlink" => {
+            let (at, to) = what.split_once('>').unwrap();
+            std::os::unix::fs::symlink(to, at).map(|()| "ok".into())
+        }
+        "fifo" => last(unsafe { libc::mkfifo(text(what).as_ptr(), 0o600) }.into()).map(|_| "ok".into()),
+        "truncate" => last(unsafe { libc::truncate(text(what).as_ptr(), 0) }.into()).map(|_| "ok".into()),
+        "touch" => last(unsafe { libc::utimes(text(what).as_ptr(), std::ptr::null()) }.into()).map(|_| "ok".into()),
+        "open-write" => OpenOptions::new().write(true).open(what).map(|_| "ok".into()),
+        "chmod" => fs::set_permissions(what, fs::Permissions::from_mode(0o777)).map(|()| "ok".into()),
+        "remove" => fs::remove_dir_all(what).map(|()| "ok".into()),
+        // A copy of this program, which says "ok" when it is started.
+        "copy" => fs::copy("/proc/self/exe", what).map(|_| "ok".into()),
+        "exec" => Err(execute(what)),
+        "started" => Ok("ok".into()),
+        "loader" => {
+            let arguments = [text("/lib64/ld-linux-x86-64.so.2"), text(what)];
+            Err(exec(arguments[0].clone(), &arguments))
+        }
+        "memfd" => {
+            let fd = last(unsafe { libc::syscall(libc::SYS_memfd_create, c"x".as_ptr(), 0) })?;
+            let mut file = unsafe { File::from_raw_fd(fd as i32) };
+            io::copy(&mut File::open("/proc/self/exe")?, &mut file)?;
+            Err(execute(&format!("/proc/self/fd/{}", file.as_raw_fd())))
+        }
+        "fork" => fork().map(|()| "ok".into()),
+        "vfork" => {
+            let child = last(unsafe { libc::syscall(libc::SYS_vfork) })?;
+            if child == 0 {
+                unsafe { libc::_exit(0) };
+            }
+            Ok("ok".into())
+        }
+        "spawn" => std::process::Command::new(what)
+            .arg("started")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .map(|status| status.to_string().into()),
+        "clone3" => last(unsafe { libc::syscall(libc::SYS_clone3, 0, 0) }).map(Value::from),
+        "thread" => std::thread::Builder::new().spawn(|| ()).map(|handle| {
+            handle.join().unwrap();
+            "ok".into()
+        }),
+        "threads" => {
+            let mut handles = Vec::new();
+            let error = loop {
+                match std::thread::Builder::new()
+                    .stack_size(64 * 1024)
+                    .spawn(|| std::thread::sleep(Duration::from_secs(1)))
+                {
+                    Ok(handle) => handles.push(handle),
+                    Err(error) => break error,
+                }
+            };
+            Ok(format!("{} then {}", handles.len(), name(&error)).into())
+        }
+        "bomb" => {
+            // Every child forks too, until nobody can.
+            let mut children = 0;
+            loop {
+                match unsafe { libc::fork() } {
+                    -1 => break,
+                    0 => loop {
+                        if unsafe { libc::fork() } < 0 {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                    },
+                    _ => children += 1,
+                }
+            }
+            Ok(Value::from(children))
+        }
+        "files" => {
+            let mut open = Vec::new();
+            let error = loop {
+                match File::open("/dev/null") {
+                    Ok(file) => open.push(file),
+                    Err(error) => break error,
+                }
+            };
+            Ok(format!("{} then {}", open.last().unwrap().as_raw_fd(), name(&error)).into())
+        }
+        "fill" => {
+            let mut written = 0;
+            for folder in what.split(',') {
+                for number in 0.. {
+                    let mut file = File::create(format!("{folder}/fill{number}"))?;
+                    let Ok(()) = (0..16).try_for_each(|_| file.write_all(&[1; 4096]).map(|()| written += 4096)) else {
+                        break;
+                    };
+                }
+            }
+            Ok(Value::from(written))
+        }
+        "huge" => {
+            let mut file = File::create(what)?;
+            loop {
+                file.write_all(&[0; 65536])?;
+                file.set_len(0)?;
+                io::Seek::seek(&mut file, io::SeekFrom::Current(1 << 20))?;
+            }
+        }
+        "connect" => {
+            let address = what.to_socket_addrs()?.next().unwrap();
+            TcpStream::connect_timeout(&address, Duration::from_secs(2)).map(|_| "ok".into())
+        }
+        "send" => UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", what).map(|_| "ok".into()),
+        "socket" => {
+            let numbers: Vec<i32> = what.split(',').map(|number| number.parse().unwrap()).collect();
+            last(unsafe { libc::socket(numbers[0], numbers[1], numbers[2]) }.into()).map(|_| "ok".into())
+        }
+        "loopback" => {
+            let server = std::net::TcpListener::bind("127.0.7.1:443")?;
+            TcpStream::connect(server.local_addr()?).map(|_| "ok".into())
+        }
+        "syscall" => {
+            let numbers: Vec<i64> = what.split(',').map(|number| number.parse().unwrap()).collect();
+            let at = |index| numbers.get(index).copied().unwrap_or(0);
+            last(unsafe { libc::syscall(at(0), at(1), at(2), at(3), at(4), at(5)) }).map(Value::from)
+        }
+        "kill" => {
+            let (pid, signal) = what.split_once(',').unwrap();
+            last(unsafe { libc::kill(pid.parse().unwrap(), signal.parse().unwrap()) }.into()).map(|_| "ok".into())
+        }
+        "descriptors" => {
+            let open: Vec<i32> = (0..64).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
+            Ok(open.into())
+        }
+        "environment" => {
+            let mut names: Vec<_> = std::env::vars().map(|(name, _)| name).collect();
+            names.sort();
+            Ok(names.into())
+        }
+        "spin" => {
+            let until = std::time::Instant::now() + Duration::from_millis(what.parse().unwrap());
+            while std::time::Instant::now() < until {}
+            Ok("ok".into())
+        }
+        "spin-orphans" => {
+            // Short children that nobody waits for: their time is in nobody's usage.
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            loop {
+                if unsafe { libc::fork() } == 0 {
+                    run("spin", what)?;
+                    unsafe { libc::_exit(0) };
+                }
+                run("spin", what)?;
+            }
+        }
+        "sleep" => {
+            std::thread::sleep(Duration::from_millis(what.parse().unwrap()));
+            Ok("ok".into())
+        }
+        "ignore" => {
+            unsafe { libc::signal(what.parse().unwrap(), libc::SIG_IGN) };
+            Ok("ok".into())
+        }
+        "daemon" => {
+            // Ignores SIGTERM, forks twice into a session of its own, keeps the outputs open and lives on.
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+            if last(unsafe { libc::fork() }.into())? == 0 {
+                unsafe { libc::setsid() };
+                if unsafe { libc::fork() } == 0 {
+                    loop {
+                        std::thread::sleep(Duration::from_secs(60));
+                    }
+                }
+                unsafe { libc::_exit(0) };
+            }
+            Ok("ok".into())
+        }
+        "flood" => loop {
+            io::stdout().write_all(&[b'x'; 65536])?;
+        },
+        "print" => {
+            print!("{what}");
+            io::stdout().flush()?;
+            std::process::exit(0)
+        }
+        "deep" => {
+            print!("{}", "[".repeat(what.parse().unwrap()));
+            io::stdout().flush()?;
+            std::process::exit(0)
+        }
+        "raw" => {
+            io::stdout().write_all(b"\x1b[31m\xff\xfe not JSON")?;
+            std::process::exit(0)
+        }
+        "result" => {
+            fs::write(std::env::var("CCOS_RESULT_FILE").unwrap(), what)?;
+            std::process::exit(0)
+        }
+        "stdin" => {
+            let mut all = String::new();
+            io::Read::read_to_string(&mut io::stdin(), &mut all)?;
+            Ok(all.into())
+        }
+        "exit" => std::process::exit(what.parse().unwrap()),
+        "abort" => std::process::abort(),
+        _ => panic!("no attack {verb:?}"),
+    }
+}
+
+fn fork() -> io::Result<()> {
+    match last(unsafe { libc::fork() }.into())? {
+        0 => unsafe { libc::_exit(0) },
+        child => last(unsafe { libc::waitpid(child as i32, std::ptr::null_mut(), 0) }.into()).map(drop),
+    }
+}
+
+fn execute(program: &str) -> io::Error {
+    exec(text(program), &[text(program), text("started")])
+}
+
+fn exec(program: CString, arguments: &[CString]) -> io::Error {
+    let mut pointers: Vec<_> = arguments.iter().map(|argument| argument.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+    unsafe { libc::execv(program.as_ptr(), pointers.as_ptr()) };
+    io::Error::last_os_error()
+}

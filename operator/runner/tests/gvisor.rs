@@ -1,0 +1,378 @@
+//! Attacks from inside, in gVisor, as the pod would run it: uid 1000, no capabilities, no new privileges, read-only
+//! root. Run by `tests/gvisor.sh`. An attack that must fail has a twin that succeeds, without the mechanism where
+//! there is one to leave out (`CCOS_SABOTAGE`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+mod pod;
+
+use ccos_profile::End;
+use serde_json::{Value, json};
+
+use pod::{Pod, Run};
+
+/// Runs the attacks and compares all answers.
+fn answers(pod: Pod, expected: &[(&str, Value)]) -> Run {
+    let attacks: Vec<&str> = expected.iter().map(|(attack, _)| *attack).collect();
+    let run = pod.attack(&attacks).run();
+    assert_eq!(run.report.end, End::Completed, "{run:#?}");
+    let found = run.report.result.clone().unwrap_or_default();
+    for (attack, answer) in expected {
+        assert_eq!(found.get(attack), Some(answer), "{attack}: {found:#}");
+    }
+    run
+}
+
+macro_rules! tests {
+    ($($(#[$attribute:meta])* $name:ident $body:block)*) => {
+        $($(#[$attribute])* #[test] #[ignore = "needs gVisor and root: tests/gvisor.sh"] fn $name() $body)*
+    };
+}
+
+tests! {
+    nothing_of_the_outside_is_in_the_view {
+        let run = answers(Pod::new("view"), &[
+            ("list:/", json!(["app", "dev", "etc", "proc", "run", "tmp"])),
+            ("list:/dev", json!(["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"])),
+            ("list:/etc", json!(["group", "hosts", "passwd", "resolv.conf"])),
+            ("list:/app", json!(["attack"])),
+            ("open:/ccos/profile/profile.json", json!("ENOENT")),
+            ("open:/dev/termination-log", json!("ENOENT")),
+            ("open:/var/run/secrets/kubernetes.io/serviceaccount/token", json!("ENOENT")),
+            ("open:/proc/1/root/ccos/profile/profile.json", json!("EACCES")),
+            ("open:/proc/1/status", json!("EACCES")),
+            ("open:/proc/self/root/ccos/profile/profile.json", json!("ENOENT")),
+            ("open:/secret", json!("ENOENT")),
+            ("descriptors", json!([0, 1, 2])),
+            ("environment", json!(["CCOS_INPUT_FILE", "CCOS_RESULT_FILE", "HOME", "LANG", "PATH"])),
+            ("stdin", json!("{\"city\":\"Paris\"}")),
+            ("open:/run/ccos/input.json", json!("{\"city\":\"Paris\"}")),
+            ("write:/run/ccos/input.json", json!("EACCES")),
+            ("write:/x", json!("EROFS")),
+            ("write:/tmp/x", json!("ok")),
+            ("write:/dev/shm/x", json!("ok")),
+        ]);
+        assert_eq!(run.code, 0);
+    }
+
+    every_field_is_proven {
+        let run = Pod::new("proven").attack(&["started"]).run();
+        let fields: Vec<_> = run.report.proven.iter().map(|proof| proof.field.as_str()).collect();
+        assert_eq!(fields, [
+            "permissions.system.commands", "permissions.filesystem", "permissions.network",
+            "permissions.system.processCreation", "permissions.environment", "permissions.ipc",
+            "limits.fileDescriptors", "limits.threads", "limits.cpuTime", "limits.disk", "limits.wallTime",
+        ], "{run:#?}");
+    }
+
+    /// Without a mechanism the proof names it, and the workload does not start.
+    sabotage_is_proven {
+        for (without, probe) in [
+            ("network", "proof of permissions.network"),
+            ("ipc", "proof of permissions.ipc: shared memory"),
+            ("old-root", "open /ccos/profile/profile.json"),
+            ("seal", "create /.ccos-probe"),
+            ("limits", "proof of limits."),
+            ("capabilities", "CapPrm: expected 0000000000000000"),
+            ("filters", "Seccomp: expected 2, but found 0"),
+            ("blocked", "open /data/nested/secret"),
+            ("pin", "mount /data/nested: expected"),
+            ("noexec", "create and execute /tmp/.ccos-probe"),
+            ("scratch-size", "scratch space: expected"),
+        ] {
+            let pod = Pod::new("sabotage").volume("data", "/data").read(&["/etc/visible"]).write(&["/data"]);
+            let pod = pod.blocked(&["/data/private", "/data/nested/secret"]).networked().attack(&["started"]);
+            let run = pod.sabotage(without).run();
+            assert_eq!(run.report.end, End::ConfinementFailed, "{without}: {run:#?}");
+            assert!(run.report.message.contains(probe), "{without}: {}", run.report.message);
+            assert_eq!((run.report.usage, run.code), (None, 1));
+        }
+    }
+
+    a_read_only_tree_that_is_not_is_noticed {
+        let pod = || Pod::new("read-only").volume("data", "/data").read(&["/data"]).sabotage("read-only");
+        let run = pod().attack(&["started"]).run();
+        let expected = "mount /data: expected ro nosuid nodev noexec, but found rw nosuid nodev noexec";
+        assert!(run.report.message.contains(expected), "{run:#?}");
+        let written = pod().unproven().attack(&["write:/data/open"]).run();
+        assert_eq!(written.data("open"), Some("written by the workload".to_owned()));
+    }
+
+    attacks_succeed_without_their_mechanism {
+        for (without, attack, expected) in [
+            ("old-root", "open:/ccos/profile/profile.json", "{\\\"command"),
+            ("init", "list:/proc/1/fd", "[\"0\""),
+            ("noexec", "exec:/tmp/copy", "started"),
+            ("filters", "memfd", "started"),
+            ("filters", "fork", "ok"),
+            ("blocked", "open:/data/private/key", "private"),
+            ("pin", "rename:/data/nested>/data/elsewhere", "ok"),
+        ] {
+            let pod = Pod::new("without").volume("data", "/data").write(&["/data"]).unproven();
+            let pod = pod.blocked(&["/data/private", "/data/nested/secret"]).sabotage(without);
+            let run = pod.attack(&["copy:/tmp/copy", attack]).run();
+            let result = run.report.result.clone().unwrap_or_default().to_string();
+            assert!(result.contains(expected), "{without}, {attack}: {run:#?}");
+        }
+    }
+
+    blocked_wins_in_a_writable_tree {
+        let pod = Pod::new("blocked-write").volume("data", "/data").write(&["/data"]);
+        let run = answers(pod.blocked(&["/data/private", "/data/nested/secret", "/data/file", "/data/later/x"]), &[
+            ("open:/data/private/key", json!("EACCES")),
+            ("list:/data/private", json!("EACCES")),
+            ("open-write:/data/private/x", json!("EACCES")),
+            ("open:/data/file", json!("EACCES")),
+            ("write:/data/file", json!("EACCES")),
+            ("rename:/data/private>/data/moved", json!("EBUSY")),
+            ("rename:/data/nested>/data/moved", json!("EBUSY")),
+            ("rename:/data/later>/data/moved", json!("EBUSY")),
+            ("rename:/data/nested/secret>/tmp/moved", json!("EXDEV")),
+            ("remove:/data/nested", json!("EACCES")),
+            ("mkdir:/data/private/x", json!("EACCES")),
+            ("symlink:/data/way>/data/private/key", json!("ok")),
+            ("open:/data/way", json!("EACCES")),
+            ("write:/data/new", json!("ok")),
+            ("rename:/data/new>/data/newer", json!("ok")),
+            ("open:/data/newer", json!("written by the w")),
+            ("write:/data/nested/new", json!("ok")),
+        ]);
+        assert_eq!(run.data("newer"), Some("written by the workload".to_owned()));
+        assert_eq!(run.data("nested/new"), Some("written by the workload".to_owned()));
+        assert_eq!(run.data("private/key"), Some("private".to_owned()));
+    }
+
+    blocked_wins_in_a_read_only_tree {
+        let pod = Pod::new("blocked-read").volume("data", "/mnt/data").read(&["/", "/mnt/data"]);
+        answers(pod.blocked(&["/mnt/data/private", "/mnt/data/later", "/etc/shadow"]), &[
+            ("list:/mnt/data", json!(["file", "link", "nested", "open"])),
+            ("open:/mnt/data/private/key", json!("ENOENT")),
+            ("open:/mnt/data/link", json!("ENOENT")),
+            ("open:/mnt/data/open", json!("open")),
+            ("write:/mnt/data/open", json!("EROFS")),
+            ("write:/mnt/data/later", json!("EROFS")),
+            ("open:/etc/shadow", json!("ENOENT")),
+            ("open:/secret", json!("image")),
+            ("truncate:/mnt/data/open", json!("EROFS")),
+            ("chmod:/mnt/data/open", json!("EROFS")),
+            ("touch:/mnt/data/open", json!("EROFS")),
+            ("write:/secret", json!("EACCES")),
+            ("exec:/app/other", json!("EACCES")),
+        ]);
+    }
+
+    links_lead_only_to_what_is_listed {
+        answers(Pod::new("links").volume("data", "/data").read(&["/data/link", "/data/nested", "/etc/alias", "/etc/visible"]), &[
+            ("link:/data/link", json!("private/key")),
+            ("open:/data/link", json!("ENOENT")),
+            ("open:/data/private/key", json!("ENOENT")),
+            ("link:/etc/alias", json!("../secret")),
+            ("open:/etc/alias", json!("image")),
+            ("open:/etc/escape", json!("ENOENT")),
+        ]);
+    }
+
+    a_config_map_works_whole_and_in_part {
+        let whole = [("open:/config/key", json!("value")), ("open:/config/other", json!("other"))];
+        answers(Pod::new("config").volume("config", "/config").read(&["/config"]), &whole);
+        let part = [("open:/config/key", json!("value")), ("open:/config/other", json!("ENOENT"))];
+        answers(Pod::new("config-part").volume("config", "/config").read(&["/config/key"]), &part);
+        let blocked = Pod::new("config-blocked").volume("config", "/config").read(&["/config"]).blocked(&["/config/other"]);
+        answers(blocked, &[("list:/config", json!(["key"])), ("open:/config/..data/other", json!("ENOENT")), part[0].clone(), part[1].clone()]);
+    }
+
+    only_listed_programs_execute {
+        let pod = Pod::new("exec").read(&["/app"]).write(&["/work"]).programs(&["/app/other"]).creates_processes();
+        answers(pod, &[
+            ("spawn:/app/other", json!("exit status: 0")),
+            ("spawn:/app/third", json!("EACCES")),
+            ("copy:/tmp/copy", json!("ok")),
+            ("copy:/dev/shm/copy", json!("ok")),
+            ("copy:/work/copy", json!("ok")),
+            ("exec:/tmp/copy", json!("EACCES")),
+            ("exec:/dev/shm/copy", json!("EACCES")),
+            ("exec:/work/copy", json!("EACCES")),
+            ("memfd", json!("EPERM")),
+            ("syscall:322,0,0,0,0,0", json!("EPERM")), // execveat
+        ]);
+    }
+
+    processes_are_denied_and_threads_are_not {
+        answers(Pod::new("fork"), &[
+            ("fork", json!("EPERM")),
+            ("vfork", json!("EPERM")),
+            ("spawn:/app/attack", json!("EPERM")),
+            ("clone3", json!("ENOSYS")),
+            ("syscall:57", json!("EPERM")),
+            ("thread", json!("ok")),
+        ]);
+        answers(Pod::new("forks").creates_processes(), &[("fork", json!("ok")), ("clone3", json!("ENOSYS"))]);
+    }
+
+    there_is_no_network_but_loopback {
+        answers(Pod::new("network").networked(), &[
+            ("connect:10.96.0.1:443", json!("ENETUNREACH")),
+            ("connect:169.254.169.254:80", json!("ENETUNREACH")),
+            ("send:10.96.0.10:53", json!("ENETUNREACH")),
+            ("connect:127.0.0.1:80", json!("ECONNREFUSED")),
+            ("loopback", json!("ok")),
+            ("socket:17,3,0", json!("EAFNOSUPPORT")), // AF_PACKET
+            ("socket:16,3,12", json!("EAFNOSUPPORT")), // netfilter
+            ("socket:16,3,0", json!("ok")), // routes
+            ("socket:40,1,0", json!("EAFNOSUPPORT")), // AF_VSOCK
+        ]);
+    }
+
+    system_calls_that_undo_the_view_are_refused {
+        answers(Pod::new("syscalls").creates_processes(), &[
+            ("syscall:272,268435456", json!("EPERM")), // unshare CLONE_NEWUSER
+            ("syscall:56,268435473", json!("EPERM")), // clone CLONE_NEWUSER | SIGCHLD
+            ("syscall:56,4563402769", json!("EPERM")), // the same with a bit above 32
+            ("syscall:308,0", json!("EPERM")), // setns
+            ("syscall:165,0", json!("EPERM")), // mount
+            ("syscall:166,0", json!("EPERM")), // umount2
+            ("syscall:155,0", json!("EPERM")), // pivot_root
+            ("syscall:161,0", json!("EPERM")), // chroot
+            ("syscall:428,0", json!("EPERM")), // open_tree
+            ("syscall:101,0", json!("EPERM")), // ptrace
+            ("syscall:310,1", json!("EPERM")), // process_vm_readv
+            ("syscall:425,8", json!("EPERM")), // io_uring_setup
+            ("syscall:135,4", json!("EPERM")), // personality
+            ("syscall:135,4294967295", json!(0)), // what is it
+            ("syscall:321,0", json!("EPERM")), // bpf
+        ]);
+    }
+
+    the_init_is_out_of_reach {
+        answers(Pod::new("init").creates_processes(), &[
+            ("kill:1,9", json!("EPERM")),
+            ("kill:1,19", json!("EPERM")),
+            ("kill:-1,9", json!("ESRCH")),
+            ("syscall:302,1,7,0,0", json!("EPERM")), // prlimit64
+            ("open:/proc/1/mem", json!("EACCES")),
+            ("open:/proc/1/environ", json!("EACCES")),
+            ("list:/proc/1/fd", json!("EACCES")),
+            ("list:/proc/1/task", json!("EACCES")),
+        ]);
+    }
+
+    descriptors_and_threads_are_limited {
+        answers(Pod::new("files").limit("fileDescriptors", 32), &[("files", json!("31 then EMFILE"))]);
+        answers(Pod::new("threads").limit("threads", 5), &[("threads", json!("4 then EAGAIN"))]);
+    }
+
+    a_fork_bomb_stays_small_and_ends {
+        let run = Pod::new("bomb").creates_processes().limit("threads", 12).limit("wallTimeMillis", 3000).attack(&["bomb", "sleep:60000"]).run();
+        assert_eq!(run.report.end, End::WallTimeExceeded, "{run:#?}");
+        assert!(run.seconds < 8.0, "{run:#?}");
+    }
+
+    all_scratch_together_is_limited {
+        let pod = Pod::new("disk").write(&["/work"]).limit("diskBytes", 1 << 20);
+        let run = answers(pod, &[("fill:/tmp,/dev/shm,/work", json!(1 << 20))]);
+        assert_eq!(run.report.usage.map(|usage| usage.disk_bytes), Some(1 << 20));
+        let failed = Pod::new("disk-full").limit("diskBytes", 1 << 20).attack(&["fill:/tmp", "exit:3"]).run();
+        assert_eq!((failed.report.end, failed.report.exit_code), (End::DiskExceeded, Some(3)), "{failed:#?}");
+    }
+
+    wall_time_ends_daemons_too {
+        let run = Pod::new("wall").creates_processes().limit("wallTimeMillis", 1000).attack(&["daemon", "sleep:60000"]).run();
+        assert_eq!(run.report.end, End::WallTimeExceeded, "{run:#?}");
+        assert!((1.0..4.0).contains(&run.seconds), "{run:#?}");
+    }
+
+    a_daemon_does_not_outlive_the_first_process {
+        let run = Pod::new("daemon").creates_processes().attack(&["daemon"]).run();
+        assert_eq!(run.report.end, End::Completed, "{run:#?}");
+        assert!(run.seconds < 3.0, "{run:#?}");
+    }
+
+    cpu_time_is_summed_over_the_tree {
+        let one = Pod::new("cpu").limit("cpuTimeMillis", 600).attack(&["spin:20000"]).run();
+        assert_eq!(one.report.end, End::CPUTimeExceeded, "{one:#?}");
+        let orphans = Pod::new("cpu-orphans").creates_processes().limit("cpuTimeMillis", 2000).attack(&["spin-orphans:300"]).run();
+        assert_eq!(orphans.report.end, End::CPUTimeExceeded, "{orphans:#?}");
+        // The soft limit of the kernel, caught.
+        let deaf = Pod::new("cpu-deaf").limit("cpuTimeMillis", 1000).attack(&["ignore:24", "spin:20000"]).run();
+        assert_eq!(deaf.report.end, End::CPUTimeExceeded, "{deaf:#?}");
+    }
+
+    output_is_bounded {
+        let run = Pod::new("flood").attack(&["flood"]).run();
+        assert_eq!(run.report.end, End::OutputTooLarge, "{}", run.report.message);
+        assert!(run.stdout.len() >= 1 << 20 && run.stdout.len() <= 9 << 20, "{}", run.stdout.len());
+    }
+
+    results_are_checked {
+        for (attack, end, message) in [
+            ("print:", End::Completed, ""),
+            ("print:[1]", End::Completed, ""),
+            ("raw", End::InvalidResult, "standard output: expected JSON, but found \"\\x1b[31m\\xff\\xfe not JSON\""),
+            ("deep:100000", End::InvalidResult, "recursion limit exceeded"),
+            ("result:{\"a\":1}", End::Completed, ""),
+            ("result:no", End::InvalidResult, "the result file: expected JSON, but found \"no\""),
+            ("exit:7", End::NonZeroExit, "exit status 7"),
+            ("abort", End::Signaled, "ended by signal 6"),
+        ] {
+            let run = Pod::new("results").attack(&[attack]).run();
+            assert_eq!(run.report.end, end, "{attack}: {run:#?}");
+            assert!(run.report.message.contains(message), "{attack}: {}", run.report.message);
+        }
+        for attack in ["symlink:/tmp/ccos-result.json>/etc/passwd", "fifo:/tmp/ccos-result.json", "mkdir:/tmp/ccos-result.json"] {
+            let run = Pod::new("results").attack(&[attack]).run();
+            assert_eq!(run.report.end, End::InvalidResult, "{attack}: {run:#?}");
+        }
+        let large = Pod::new("large").attack(&[&format!("result:[\"{}\"]", "x".repeat(4000))]).run();
+        assert_eq!(large.report.end, End::ResultTooLarge, "{large:#?}");
+    }
+
+    told_to_stop_it_stops {
+        let run = Pod::new("stop").stop_after(1.0).attack(&["sleep:60000"]).run();
+        assert_eq!((run.report.end, run.report.signal), (End::Cancelled, Some(15)), "{run:#?}");
+        let deaf = Pod::new("stop-deaf").stop_after(1.0).attack(&["ignore:15", "sleep:60000"]).run();
+        assert_eq!((deaf.report.end, deaf.report.signal), (End::Cancelled, Some(9)), "{deaf:#?}");
+        assert!(deaf.seconds < 6.0, "{deaf:#?}");
+    }
+
+    what_cannot_start_says_why {
+        for (pod, message) in [
+            (Pod::new("none").command(&["/app/none"]), "command /app/none: expected a file in the image, but found nothing there"),
+            (Pod::new("folder").command(&["/app"]), "command /app: expected a file in the image, but found a folder"),
+            (Pod::new("plain").command(&["/secret"]), "command /secret: expected an executable file"),
+            (Pod::new("script").command(&["/app/script"]), "command /app/script: expected its interpreter /bin/sh to be granted; list it in `commands` too"),
+            (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), "enter /nowhere"),
+            (Pod::new("volume").volume("missing", "/missing").attack(&["started"]), "volumes \"/ccos/volumes/missing\""),
+            (Pod::new("version").version(2).attack(&["started"]), "version: expected 1, but found 2"),
+        ] {
+            let run = pod.run();
+            assert!(matches!(run.report.end, End::InternalError | End::ConfinementFailed), "{run:#?}");
+            assert!(run.report.message.contains(message), "{}", run.report.message);
+        }
+    }
+
+    python_works_with_its_links_and_libraries {
+        let code = "import json, os, sys, ctypes, threading, multiprocessing.pool as p; \
+            t = threading.Thread(target=lambda: None); t.start(); t.join(); \
+            print(json.dumps([sys.version_info[0], json.load(open(os.environ['CCOS_INPUT_FILE'])), os.listdir('/usr')]))";
+        let run = Pod::new("python").debian().command(&["/usr/bin/python3", "-c", code]).run();
+        assert_eq!(run.report.result, Some(json!([3, {"city": "Paris"}, ["bin", "lib", "lib64", "local", "share"]])), "{run:#?}");
+        let code = "import subprocess; subprocess.run(['/usr/bin/python3', '-c', ''])";
+        let denied = Pod::new("python-fork").debian().command(&["/usr/bin/python3", "-c", code]).run();
+        assert_eq!(denied.report.end, End::NonZeroExit);
+        assert!(denied.report.message.contains("PermissionError: [Errno 1]"), "{}", denied.report.message);
+        let allowed = Pod::new("python-forks").debian().creates_processes().command(&["/usr/bin/python3", "-c", code]).run();
+        assert_eq!(allowed.report.end, End::Completed, "{allowed:#?}");
+    }
+
+    scripts_and_links_of_busybox_work {
+        let pod = Pod::new("script-ok").command(&["/app/script"]).programs(&["/bin/sh"]);
+        let run = pod.run();
+        assert_eq!((run.report.end, run.report.result.clone()), (End::Completed, Some(json!("from a script"))), "{run:#?}");
+    }
+}

@@ -1,0 +1,306 @@
+//! A pod of the runner in gVisor, without Kubernetes.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use ccos_profile::Report;
+use serde_json::{Value, json};
+
+const UID: u32 = 1000;
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// What is to run.
+#[derive(Debug)]
+pub(crate) struct Pod {
+    name: String,
+    profile: Value,
+    environment: Vec<String>,
+    stop_after: Option<f64>,
+    networked: bool,
+    debian: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) report: Report,
+    pub(crate) code: i32,
+    pub(crate) stdout: Vec<u8>,
+    #[expect(dead_code, reason = "printed by failed tests")]
+    stderr: String,
+    pub(crate) seconds: f64,
+    folder: PathBuf,
+}
+
+impl Run {
+    /// What a file of the volume `data` holds now.
+    pub(crate) fn data(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join("volumes/data").join(path)).ok()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            fs::remove_dir_all(&self.folder).unwrap();
+        }
+    }
+}
+
+impl Pod {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: format!("ccos-runner-test-{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)),
+            profile: json!({
+                "version": 1, "imageRoot": "/ccos/image", "command": ["/app/attack"],
+                "files": {"read": [], "write": [], "execute": [], "blocked": []},
+                "volumes": [], "programs": [], "processCreation": "Denied", "environment": {},
+                "inputs": {"document": {"city": "Paris"}, "fields": {}},
+                "limits": {"cpuTimeMillis": 10_000, "wallTimeMillis": 20_000, "diskBytes": 64 << 20, "fileDescriptors": 64, "threads": 16},
+            }),
+            environment: vec!["PATH=/bin".into(), "KUBERNETES_SERVICE_HOST=10.96.0.1".into(), "POD_SECRET=x".into()],
+            stop_after: None,
+            networked: false,
+            debian: false,
+        }
+    }
+
+    fn set(mut self, pointer: &str, value: Value) -> Self {
+        *self.profile.pointer_mut(pointer).unwrap() = value;
+        self
+    }
+
+    pub(crate) fn read(self, paths: &[&str]) -> Self {
+        self.set("/files/read", json!(paths))
+    }
+
+    pub(crate) fn write(self, paths: &[&str]) -> Self {
+        self.set("/files/write", json!(paths))
+    }
+
+    pub(crate) fn blocked(self, paths: &[&str]) -> Self {
+        self.set("/files/blocked", json!(paths))
+    }
+
+    pub(crate) fn programs(self, paths: &[&str]) -> Self {
+        self.set("/programs", json!(paths))
+    }
+
+    pub(crate) fn creates_processes(self) -> Self {
+        self.set("/processCreation", json!("Allowed"))
+    }
+
+    pub(crate) fn version(self, version: u32) -> Self {
+        self.set("/version", json!(version))
+    }
+
+    pub(crate) fn working_dir(mut self, path: &str) -> Self {
+        self.profile["workingDir"] = json!(path);
+        self
+    }
+
+    pub(crate) fn limit(self, name: &str, value: u64) -> Self {
+        self.set(&format!("/limits/{name}"), json!(value))
+    }
+
+    pub(crate) fn volume(self, name: &str, mount_path: &str) -> Self {
+        let volume = json!([{"source": format!("/ccos/volumes/{name}"), "mountPath": mount_path}]);
+        self.set("/volumes", volume)
+    }
+
+    pub(crate) fn command(self, command: &[&str]) -> Self {
+        self.set("/command", json!(command))
+    }
+
+    pub(crate) fn attack(self, attacks: &[&str]) -> Self {
+        let command: Vec<_> = ["/app/attack"].iter().chain(attacks).collect();
+        self.set("/command", json!(command))
+    }
+
+    /// Leaves one mechanism out.
+    pub(crate) fn sabotage(mut self, mechanism: &str) -> Self {
+        self.environment.push(format!("CCOS_SABOTAGE={mechanism}"));
+        self
+    }
+
+    /// Leaves the proof out.
+    pub(crate) fn unproven(mut self) -> Self {
+        self.environment.push("CCOS_SABOTAGE_PROOF=off".to_owned());
+        self
+    }
+
+    /// The pod has a network, with a route to everywhere that leads to nobody.
+    pub(crate) fn networked(mut self) -> Self {
+        self.networked = true;
+        self
+    }
+
+    /// The image is Debian's: the machine's own `/usr`, with the links of a merged root.
+    pub(crate) fn debian(mut self) -> Self {
+        self.debian = true;
+        self
+    }
+
+    /// SIGTERM, as for a pod that is deleted.
+    pub(crate) fn stop_after(mut self, seconds: f64) -> Self {
+        self.stop_after = Some(seconds);
+        self
+    }
+
+    pub(crate) fn run(self) -> Run {
+        let folder = std::env::temp_dir().join(&self.name);
+        self.write_bundle(&folder);
+        let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
+        let runsc = || {
+            let mut command = Command::new(&tool);
+            command.arg(format!("--root={}", folder.join("state").display()));
+            command.arg(if self.networked { "--network=sandbox" } else { "--network=none" });
+            command.args(["--ignore-cgroups", "--platform=systrap"]);
+            command
+        };
+        if self.networked {
+            ip(&["netns", "add", &self.name]);
+            let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
+            inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
+            inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
+            inside(&["link", "set", "pod0", "up"]);
+            inside(&["link", "set", "nobody0", "up"]);
+            inside(&["route", "add", "default", "via", "10.255.255.1"]);
+        }
+        let started = Instant::now();
+        let mut run = runsc();
+        run.arg("run").arg("--bundle").arg(&folder).arg(&self.name);
+        let child = run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        if let Some(seconds) = self.stop_after {
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            assert!(runsc().args(["kill", &self.name, "TERM"]).status().unwrap().success());
+        }
+        let output = child.wait_with_output().unwrap();
+        let seconds = started.elapsed().as_secs_f64();
+        if self.networked {
+            ip(&["netns", "delete", &self.name]);
+        }
+        // runsc leaves its empty network namespace mounted there.
+        Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let log = fs::read_to_string(folder.join("termination-log")).unwrap();
+        let report = serde_json::from_str(&log).unwrap_or_else(|error| panic!("{error} in {log:?}; {stderr}"));
+        Run { report, code: output.status.code().unwrap(), stdout: output.stdout, stderr, seconds, folder }
+    }
+
+    fn write_bundle(&self, folder: &Path) {
+        let make = |path: &str| fs::create_dir_all(folder.join(path)).unwrap();
+        for path in [
+            "rootfs/ccos/image",
+            "rootfs/ccos/view",
+            "rootfs/ccos/profile",
+            "rootfs/ccos/references",
+            "rootfs/ccos/volumes/data",
+            "rootfs/ccos/volumes/config",
+            "rootfs/proc",
+            "rootfs/dev",
+            "rootfs/tmp",
+            "profile",
+            "state",
+        ] {
+            make(path);
+        }
+        fs::copy(env!("CARGO_BIN_EXE_ccos-runner"), folder.join("rootfs/ccos-runner")).unwrap();
+        fs::write(folder.join("profile/profile.json"), self.profile.to_string()).unwrap();
+        fs::write(folder.join("termination-log"), "").unwrap();
+        fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
+        if self.debian {
+            make("image/usr");
+            make("image/etc");
+            for name in ["bin", "lib", "lib64"] {
+                symlink(format!("usr/{name}"), folder.join("image").join(name)).unwrap();
+            }
+            fs::copy("/etc/ld.so.cache", folder.join("image/etc/ld.so.cache")).unwrap();
+        } else {
+            Self::write_image(&folder.join("image"));
+        }
+        Self::write_volumes(&folder.join("volumes"));
+        let mut namespaces = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));
+        if self.networked {
+            namespaces[4]["path"] = json!(format!("/run/netns/{}", self.name));
+        }
+        let bind = |to: &str, from: &str, how: &str| json!({"destination": to, "type": "bind", "source": folder.join(from), "options": ["bind", how]});
+        let mut config = json!({
+            "ociVersion": "1.0.0",
+            "process": {
+                "user": {"uid": UID, "gid": UID}, "args": ["/ccos-runner"], "env": self.environment, "cwd": "/",
+                "noNewPrivileges": true, "capabilities": {},
+            },
+            "root": {"path": "rootfs", "readonly": true},
+            "mounts": [
+                {"destination": "/proc", "type": "proc"},
+                {"destination": "/dev", "type": "tmpfs"},
+                bind("/dev/termination-log", "termination-log", "rw"),
+                bind("/ccos/profile", "profile", "ro"),
+                bind("/ccos/image", "image", "ro"),
+                bind("/ccos/volumes/data", "volumes/data", "rw"),
+                bind("/ccos/volumes/config", "volumes/config", "ro"),
+            ],
+            "linux": {"namespaces": namespaces},
+        });
+        if self.debian {
+            let usr =
+                json!({"destination": "/ccos/image/usr", "type": "bind", "source": "/usr", "options": ["bind", "ro"]});
+            config["mounts"].as_array_mut().unwrap().push(usr);
+        }
+        fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    }
+
+    fn write_image(image: &Path) {
+        for path in ["app", "etc", "bin"] {
+            fs::create_dir_all(image.join(path)).unwrap();
+        }
+        // Beside the test's own program: target/…/debug/deps/gvisor-….
+        let target = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+        for name in ["attack", "other", "third"] {
+            fs::copy(target.join("examples/attack"), image.join("app").join(name)).unwrap();
+        }
+        let tools = std::env::var("CCOS_TOOLS").unwrap_or_default();
+        fs::copy(Path::new(&tools).join("rootfs/busybox/bin/busybox"), image.join("bin/busybox")).unwrap();
+        symlink("busybox", image.join("bin/sh")).unwrap();
+        fs::write(image.join("app/script"), "#!/bin/sh\necho '\"from a script\"'\n").unwrap();
+        fs::set_permissions(image.join("app/script"), fs::Permissions::from_mode(0o755)).unwrap();
+        for (path, text) in [("secret", "image"), ("etc/shadow", "image"), ("etc/visible", "image")] {
+            fs::write(image.join(path), text).unwrap();
+        }
+        symlink("../secret", image.join("etc/alias")).unwrap();
+        symlink("/proc/1/root/ccos-runner", image.join("etc/escape")).unwrap();
+    }
+
+    fn write_volumes(volumes: &Path) {
+        let data = volumes.join("data");
+        let atomic = volumes.join("config/..2026_11_24_05_35_26.1");
+        for folder in [&data.join("private"), &data.join("nested/secret"), &atomic] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for (path, text) in
+            [("open", "open"), ("file", "file"), ("private/key", "private"), ("nested/secret/key", "nested")]
+        {
+            fs::write(data.join(path), text).unwrap();
+        }
+        symlink("private/key", data.join("link")).unwrap();
+        for path in ["", "private", "nested", "nested/secret", "open", "file", "private/key"] {
+            chown(data.join(path), Some(UID), Some(UID)).unwrap();
+        }
+        symlink("..2026_11_24_05_35_26.1", volumes.join("config/..data")).unwrap();
+        for (name, text) in [("key", "value"), ("other", "other")] {
+            fs::write(atomic.join(name), text).unwrap();
+            symlink(format!("..data/{name}"), volumes.join("config").join(name)).unwrap();
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let status = Command::new("ip").args(arguments).status().unwrap();
+    assert!(status.success(), "ip {arguments:?}: {status}");
+}

@@ -1,0 +1,259 @@
+//! `ccos-webhook`: starts the watches, the keys, the certificate and the servers, and ends them in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum_server::Handle;
+use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext};
+use ccos_plan::ClusterProfile;
+use ccos_webhook::keys::{self, Shared};
+use ccos_webhook::probes::{self, Metrics, Probes};
+use ccos_webhook::references::Caches;
+use ccos_webhook::serve::{self, App};
+use ccos_webhook::tls::{self, Keeper, Source};
+use ccos_webhook::watch::{self, Pulses};
+use ccos_webhook::certificates;
+use clap::Parser;
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::runtime::reflector::{self, Lookup, Store};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// For API servers that have not heard yet that this replica ends.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+/// For reviews that are under way; more than one takes.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Admission for security.ccos.dev: decides, signs receipts, and keeps its own certificates.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// What the cluster can do: the file that the chart makes from its values.
+    #[arg(long, env = "CCOS_PROFILE", value_name = "FILE")]
+    profile: PathBuf,
+    /// The namespace of this webhook, with its Secrets and its Service.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: String,
+    /// The Service by which the API server calls it.
+    #[arg(long, env = "CCOS_SERVICE", default_value = "ccos-webhook", value_name = "NAME")]
+    service: String,
+    /// Where it serves admission, with TLS.
+    #[arg(long, env = "CCOS_LISTEN", default_value = "[::]:9443", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Where it serves /healthz, /readyz and /metrics.
+    #[arg(long, env = "CCOS_PROBES", default_value = "[::]:8080", value_name = "ADDRESS")]
+    probes: SocketAddr,
+    /// A folder with tls.crt, tls.key and ca.crt, as cert-manager writes them. Absent: it makes and renews its own.
+    #[arg(long, env = "CCOS_CERTIFICATE_DIR", value_name = "DIR")]
+    certificate_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot read {path}: {source}")]
+    Profile { path: String, source: std::io::Error },
+    #[error("cannot use {path}: {source}")]
+    ProfileText { path: String, source: ccos_plan::cluster::ProfileError },
+    #[error("cannot find the API server: {0}")]
+    Client(#[from] kube::Error),
+    #[error("cannot serve at {address}: {source}")]
+    Serve { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen for signals: {0}")]
+    Signal(std::io::Error),
+    #[error("this process already has other cryptography")]
+    Cryptography,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), StartError> {
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Cryptography)?;
+    let profile = profile(&args.profile)?;
+    let client = Client::try_default().await?;
+    let pulses = Pulses::default();
+    let keys = Shared::default();
+    let metrics = Metrics::default();
+    let (serving, ending) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+
+    let ends = Handle::new();
+    end(ends.clone(), Arc::clone(&ending))?;
+    let probes = probes::router(Probes {
+        metrics: metrics.clone(),
+        pulses: pulses.clone(),
+        keys: keys.clone(),
+        serving: Arc::clone(&serving),
+        ending: Arc::clone(&ending),
+    });
+    let probes = axum_server::bind(args.probes).handle(ends.clone()).serve(probes.into_make_service());
+    let mut probes = tokio::spawn(probes);
+
+    let caches = Caches {
+        contexts: cache::<SecurityContext>(&client, &pulses, "SecurityContext"),
+        cluster_contexts: cache::<ClusterSecurityContext>(&client, &pulses, "ClusterSecurityContext"),
+        providers: cache::<CapabilityProvider>(&client, &pulses, "CapabilityProvider"),
+        cluster_providers: cache::<ClusterCapabilityProvider>(&client, &pulses, "ClusterCapabilityProvider"),
+    };
+    keep_keys(&client, &args.namespace, &pulses, keys.clone());
+    let keeper = keep_certificate(&client, &args, &pulses);
+    let config = tokio::select! {
+        config = keeper.first() => config,
+        // It ends before it began.
+        end = &mut probes => return served(end, args.probes),
+    };
+    let kept = config.clone();
+    tokio::spawn(async move { keeper.keep(kept).await });
+
+    let app = App {
+        client,
+        caches: caches.clone(),
+        isolations: profile.isolations,
+        keys,
+        metrics,
+        now: Timestamp::now,
+    };
+    let router = serve::router(Arc::new(app));
+    let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
+    let server = tokio::spawn(server.serve(router.into_make_service()));
+    tokio::spawn(async move {
+        if filled(&caches).await {
+            serving.store(true, Ordering::Relaxed);
+            tracing::info!("is ready");
+        }
+    });
+
+    served(server.await, args.listen)?;
+    served(probes.await, args.probes)
+}
+
+/// At the first signal: not ready, a while of serving on, then no more connections. Asked for at once, since the first
+/// process of a container ignores signals that it has not asked for.
+fn end(ends: Handle<SocketAddr>, ending: Arc<AtomicBool>) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("ends");
+        ending.store(true, Ordering::Relaxed);
+        tokio::time::sleep(LAST_CALLS).await;
+        ends.graceful_shutdown(Some(DRAIN));
+    });
+    Ok(())
+}
+
+fn served(
+    result: Result<std::io::Result<()>, tokio::task::JoinError>,
+    address: SocketAddr,
+) -> Result<(), StartError> {
+    let result = result.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    result.map_err(|source| StartError::Serve { address, source })
+}
+
+fn profile(path: &std::path::Path) -> Result<ClusterProfile, StartError> {
+    let name = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| StartError::Profile { path: name.clone(), source })?;
+    ClusterProfile::parse(&text).map_err(|source| StartError::ProfileText { path: name, source })
+}
+
+fn cache<K>(client: &Client, pulses: &Pulses, kind: &'static str) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (store, mut writer) = reflector::store::<K>();
+    let (api, pulse) = (Api::<K>::all(client.clone()), pulses.add(kind));
+    tokio::spawn(watch::run(api, watcher::Config::default(), pulse, move |event| {
+        // The decision does not look at it, and it is often the largest part.
+        let event = event.modify(|object| object.managed_fields_mut().clear());
+        writer.apply_watcher_event(&event);
+    }));
+    store
+}
+
+async fn filled(caches: &Caches) -> bool {
+    let Caches { contexts, cluster_contexts, providers, cluster_providers } = caches;
+    contexts.wait_until_ready().await.is_ok()
+        && cluster_contexts.wait_until_ready().await.is_ok()
+        && providers.wait_until_ready().await.is_ok()
+        && cluster_providers.wait_until_ready().await.is_ok()
+}
+
+/// Makes, publishes and reads the receipt keys, again whenever they change.
+fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared) {
+    let changed = Arc::new(Notify::new());
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    tokio::spawn(watch::one(secrets, keys::SECRET, pulses.add("receipt key Secret"), Arc::clone(&changed)));
+    tokio::spawn(watch::one(config_maps, keys::CONFIG_MAP, pulses.add("receipt keys ConfigMap"), Arc::clone(&changed)));
+    let (client, namespace) = (client.clone(), namespace.to_owned());
+    tokio::spawn(async move {
+        loop {
+            match keys::ensure(&client, &namespace).await {
+                Ok(signing) => {
+                    shared.set(signing);
+                    changed.notified().await;
+                }
+                Err(error) => {
+                    probes::warn("no receipt key; it is tried again", &error);
+                    tokio::time::sleep(Duration::from_secs(2)).await;
+                }
+            }
+        }
+    });
+}
+
+/// Watches all that the certificate depends on.
+fn keep_certificate(client: &Client, args: &Args, pulses: &Pulses) -> Keeper {
+    let changed = Arc::new(Notify::new());
+    let source = match &args.certificate_dir {
+        Some(folder) => Source::Folder(folder.clone()),
+        None => {
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), &args.namespace);
+            let pulse = pulses.add("certificate Secret");
+            tokio::spawn(watch::one(secrets, tls::SECRET, pulse, Arc::clone(&changed)));
+            Source::Own {
+                names: certificates::names(&args.service, &args.namespace),
+                namespace: args.namespace.clone(),
+            }
+        }
+    };
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let (one, other) = (pulses.add("MutatingWebhookConfiguration"), pulses.add("ValidatingWebhookConfiguration"));
+    tokio::spawn(watch::one(mutating, tls::CONFIGURATION, one, Arc::clone(&changed)));
+    tokio::spawn(watch::one(validating, tls::CONFIGURATION, other, Arc::clone(&changed)));
+    Keeper { client: client.clone(), source, changed }
+}

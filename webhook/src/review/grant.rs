@@ -1,0 +1,38 @@
+//! Contexts and providers: whether they can be understood, and whether their author may write what they say.
+
+use ccos_plan::wire::{self, FieldError};
+use ccos_plan::{AnyContext, AnyProvider};
+use jiff::Timestamp;
+
+use super::{Allowed, Refusal, Verdict};
+use crate::rights::Question;
+
+/// A context that its author wants to write. `refused` are the questions about the author that were answered with no.
+///
+/// # Errors
+/// All fields that can't be understood; otherwise all that the author may not grant.
+pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: Timestamp) -> Verdict {
+    let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
+    if !refused.is_empty() {
+        let error = |question: &Question| FieldError {
+            field: question.field.clone(),
+            message: question.refusal(requester),
+        };
+        return Err(Refusal::Forbidden(refused.iter().map(error).collect()));
+    }
+    let expired = parsed.expiry.at.filter(|at| *at <= now);
+    let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
+    let unheld = parsed.unheld.iter().map(|unheld| {
+        format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice)
+    });
+    Ok(Allowed { changes: Vec::new(), warnings: expired.into_iter().chain(unheld).collect() })
+}
+
+/// A provider.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn provider(object: &AnyProvider) -> Verdict {
+    wire::provider(object).map_err(Refusal::Invalid)?;
+    Ok(Allowed::default())
+}

@@ -1,0 +1,264 @@
+//! The webhook's two paths: reads a review, fetches what its answer depends on, answers, and writes it down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use ccos_crds::CapabilityExecution;
+use ccos_plan::AnyContext;
+use ccos_policy::Isolations;
+use jiff::Timestamp;
+use kube::Client;
+use kube::core::response::Status;
+
+use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
+use crate::keys::{Shared, Signing};
+use crate::probes::{Metrics, Reviewed};
+use crate::receipt;
+use crate::references::{Caches, Found, Freshness, find};
+use crate::review::{Allowed, Asked, Refusal, Subject, Verdict, asked, execution, grant, scope};
+use crate::rights::{self, Question};
+
+/// Less than the API server waits (`timeoutSeconds` of the configurations): an answer of ours says what took long.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// All that answers depend on.
+pub struct App {
+    /// Of the API server.
+    pub client: Client,
+    /// Contexts and providers.
+    pub caches: Caches,
+    /// What the cluster can do.
+    pub isolations: Isolations,
+    /// The receipt keys.
+    pub keys: Shared,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// Which webhook is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Webhook {
+    /// May change the object.
+    Mutate,
+    /// Sees it as it will be stored.
+    Validate,
+}
+
+impl Webhook {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mutate => "mutate",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// Both paths.
+pub fn router(app: Arc<App>) -> Router {
+    let path = |webhook: Webhook| {
+        post(move |State(app): State<Arc<App>>, body: Body| async move { app.respond(webhook, body).await })
+    };
+    Router::new()
+        .route("/mutate", path(Webhook::Mutate))
+        .route("/validate", path(Webhook::Validate))
+        .with_state(app)
+}
+
+impl App {
+    async fn respond(&self, webhook: Webhook, body: Body) -> Response {
+        let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
+            let message = format!("the admission review can't be read, or is larger than {BODY_LIMIT} bytes");
+            return nameless(StatusCode::PAYLOAD_TOO_LARGE, &message);
+        };
+        match admission::read(&body) {
+            Ok(request) => self.answer(webhook, &request).await,
+            Err(Unreadable { uid: None, message }) => nameless(StatusCode::BAD_REQUEST, &message),
+            Err(Unreadable { uid: Some(uid), message }) => {
+                tracing::warn!(uid, message, "an admission review could not be read");
+                let status = Status::failure(&message, "BadRequest").with_code(400);
+                axum::Json(admission::Response::refused(uid, status).into_review()).into_response()
+            }
+        }
+    }
+
+    async fn answer(&self, webhook: Webhook, request: &Request) -> Response {
+        let started = Instant::now();
+        let asked = asked(request);
+        let verdict = match &asked {
+            Ok(asked) => match tokio::time::timeout(PATIENCE, self.verdict(webhook, request, asked)).await {
+                Ok(verdict) => verdict,
+                Err(_) => Err(Refusal::TryAgain(format!("the API server did not answer within {PATIENCE:?}"))),
+            },
+            Err(refusal) => Err(refusal.clone()),
+        };
+        let uid = request.uid.clone();
+        let (verdict, response) = match verdict {
+            Ok(Allowed { changes, warnings }) => match admission::Response::allowed(uid.clone(), &changes, warnings) {
+                Ok(response) => (Ok(()), response),
+                Err(error) => refuse(uid, request, Refusal::try_again(&error)),
+            },
+            Err(refusal) => refuse(uid, request, refusal),
+        };
+        self.write_down(webhook, request, asked.as_ref().ok(), &verdict, started.elapsed());
+        axum::Json(response.into_review()).into_response()
+    }
+
+    /// Fetches what the answer depends on, and answers.
+    ///
+    /// # Errors
+    /// Why not.
+    async fn verdict(&self, webhook: Webhook, request: &Request, asked: &Asked) -> Verdict {
+        let now = (self.now)();
+        match (webhook, asked) {
+            (_, Asked::Unchanged) => Ok(Allowed::default()),
+            (Webhook::Mutate, Asked::Created(object)) => self.admit(request, object, now).await,
+            (Webhook::Mutate, Asked::Changed { old, new }) => Ok(execution::restored(old, new)),
+            (Webhook::Mutate, Asked::Context(_) | Asked::Provider(_)) => {
+                Err(Refusal::unreadable(format!("{} is not expected at /mutate", request.kind.kind)))
+            }
+            (Webhook::Validate, Asked::Created(object)) => self.confirm(request, object, now).await,
+            (Webhook::Validate, Asked::Changed { old, new }) => execution::changed(old, new),
+            (Webhook::Validate, Asked::Context(object)) => {
+                let refused = self.refused(request, rights::to_grant(object, scope(object, request))).await?;
+                grant::context(object, &request.requester_display(), &refused, now)
+            }
+            (Webhook::Validate, Asked::Provider(object)) => grant::provider(object),
+        }
+    }
+
+    /// Decides, and stamps a receipt.
+    async fn admit(&self, request: &Request, object: &CapabilityExecution, now: Timestamp) -> Verdict {
+        let signing = self.signing()?;
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        let mut questions = rights::to_read(namespace, &object.spec);
+        questions.push(rights::to_use(namespace, &object.spec.context_ref));
+        let (refused, found) =
+            futures::join!(self.refused(request, questions), self.find(request, object, Freshness::Cached));
+        let (refused, mut found) = (refused?, found?);
+        let decide = |found: &Found| {
+            execution::decide(object, &request.requester_display(), found, &refused, &self.isolations, now)
+        };
+        let admitted = match decide(&found) {
+            Ok(admitted) => admitted,
+            // The caches may be a moment behind what the requester has just applied; a no is only said of what is there.
+            Err(refusal @ Refusal::Denied { .. }) => {
+                let live = self.find(request, object, Freshness::Live).await?;
+                if live == found {
+                    return Err(refusal);
+                }
+                found = live;
+                decide(&found)?
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        execution::stamped(object, request, &found, &admitted, &signing.key, now)
+    }
+
+    /// Decides again, on the object as it will be stored.
+    async fn confirm(&self, request: &Request, object: &CapabilityExecution, now: Timestamp) -> Verdict {
+        let signing = self.signing()?;
+        let claims = execution::receipt_of(object, request, &signing.known, now)?;
+        let mut found = self.find(request, object, Freshness::Cached).await?;
+        // The receipt may be of another replica, whose caches are ahead of ours or behind.
+        if !receipt::same_state(&claims, found.context.as_ref(), found.provider.as_ref()) {
+            found = self.find(request, object, Freshness::Live).await?;
+        }
+        let requester = request.requester_display();
+        execution::confirmed(object, &requester, &claims, &found, &self.isolations, now)
+    }
+
+    fn signing(&self) -> Result<Arc<Signing>, Refusal> {
+        self.keys.get().ok_or_else(|| Refusal::TryAgain("the webhook has no receipt key yet".to_owned()))
+    }
+
+    async fn find(
+        &self,
+        request: &Request,
+        object: &CapabilityExecution,
+        freshness: Freshness,
+    ) -> Result<Found, Refusal> {
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        find(&self.client, &self.caches, namespace, &object.spec, freshness)
+            .await
+            .map_err(|error| Refusal::try_again(&error))
+    }
+
+    async fn refused(&self, request: &Request, questions: Vec<Question>) -> Result<Vec<Question>, Refusal> {
+        rights::refused(&self.client, &request.user_info, questions)
+            .await
+            .map_err(|error| Refusal::try_again(&error))
+    }
+
+    fn write_down(
+        &self,
+        webhook: Webhook,
+        request: &Request,
+        asked: Option<&Asked>,
+        verdict: &Result<(), Refusal>,
+        took: Duration,
+    ) {
+        let causes = verdict.as_ref().err().map(Refusal::causes).unwrap_or_default();
+        let reasons: Vec<String> = causes.into_iter().map(|cause| cause.reason).collect();
+        let kind = match asked {
+            Some(Asked::Created(_) | Asked::Changed { .. }) => "CapabilityExecution",
+            Some(Asked::Context(AnyContext::Namespaced(_))) => "SecurityContext",
+            Some(Asked::Context(AnyContext::Cluster(_))) => "ClusterSecurityContext",
+            Some(Asked::Provider(ccos_plan::AnyProvider::Namespaced(_))) => "CapabilityProvider",
+            Some(Asked::Provider(ccos_plan::AnyProvider::Cluster(_))) => "ClusterCapabilityProvider",
+            Some(Asked::Unchanged) => "unchanged",
+            None => "unknown",
+        };
+        let outcome = verdict.as_ref().err().map_or("allowed", Refusal::outcome);
+        let operation = request.operation.as_str();
+        let labels = Reviewed { kind, operation, webhook: webhook.as_str(), outcome };
+        self.metrics.reviewed(&labels, &reasons, took);
+
+        let execution = match asked {
+            Some(Asked::Created(object)) => Some(object),
+            Some(Asked::Changed { old: _, new }) => Some(new),
+            Some(Asked::Context(_) | Asked::Provider(_) | Asked::Unchanged) | None => None,
+        };
+        // Names and reasons only: inputs and values of variables are never written down.
+        tracing::info!(
+            target: "ccos::audit",
+            uid = request.uid,
+            webhook = webhook.as_str(),
+            operation,
+            kind = request.kind.kind,
+            namespace = request.namespace.as_deref().unwrap_or_default(),
+            name = request.name,
+            requester = request.user_info.username.as_deref().unwrap_or_default(),
+            context = execution.map(|object| object.spec.context_ref.name.as_str()),
+            capability = execution.map(|object| object.spec.capability_ref.id.as_str()),
+            dry_run = request.is_dry_run(),
+            allowed = verdict.is_ok(),
+            outcome,
+            reasons = reasons.join(","),
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "reviewed"
+        );
+        if let Err(Refusal::TryAgain(why) | Refusal::Unreadable(why)) = verdict {
+            tracing::warn!(uid = request.uid, why, "could not decide");
+        }
+    }
+}
+
+fn refuse(uid: String, request: &Request, refusal: Refusal) -> (Result<(), Refusal>, admission::Response) {
+    let response = admission::Response::refused(uid, refusal.status(&Subject::of(request)));
+    (Err(refusal), response)
+}
+
+/// The answer to what has no uid to answer to. The API server takes any status but 200 for a failed call, and refuses.
+fn nameless(code: StatusCode, message: &str) -> Response {
+    tracing::warn!(message, "an admission review could not be read");
+    let status = Status::failure(message, "BadRequest").with_code(code.as_u16());
+    (code, axum::Json(admission::Response::refused(String::new(), status).into_review())).into_response()
+}
