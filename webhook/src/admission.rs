@@ -240,7 +240,8 @@ mod tests {
 
     #[test]
     fn changes_look_as_rfc_6902_has_them() {
-        let changes = [Change::Add { path: "/a".to_owned(), value: "b".into() }, Change::Remove { path: "/c".to_owned() }];
+        let changes =
+            [Change::Add { path: "/a".to_owned(), value: "b".into() }, Change::Remove { path: "/c".to_owned() }];
         let text = serde_json::to_string(&changes).unwrap();
         assert_eq!(text, r#"[{"op":"add","path":"/a","value":"b"},{"op":"remove","path":"/c"}]"#);
     }

@@ -102,9 +102,8 @@ fn authority(stored: &Material, now: Timestamp) -> Option<Issuer<'static, KeyPai
     let pem = Pem::iter_from_buffer(stored.bundle.as_bytes()).next()?.ok()?;
     let certificate = pem.parse_x509().ok()?;
     let fits = certificate.public_key().raw == key.subject_public_key_info().as_slice();
-    (fits && certificate.is_ca() && !due(&certificate, now)).then(|| {
-        Issuer::from_ca_cert_pem(&stored.bundle, key).ok()
-    })?
+    (fits && certificate.is_ca() && !due(&certificate, now))
+        .then(|| Issuer::from_ca_cert_pem(&stored.bundle, key).ok())?
 }
 
 /// Whether the serving certificate is to be used on.
@@ -133,8 +132,7 @@ fn names_of<'a>(certificate: &'a X509Certificate<'_>) -> Vec<&'a str> {
 
 /// Whether less than a third of a certificate's life is left: time for many failed renewals before it ends.
 fn due(certificate: &X509Certificate<'_>, now: Timestamp) -> bool {
-    let (from, until) =
-        (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
+    let (from, until) = (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
     let left = until.saturating_sub(now.as_second());
     left.saturating_mul(3) < until.saturating_sub(from) || now.as_second() < from
 }

@@ -10,13 +10,13 @@ use std::time::Duration;
 use axum_server::Handle;
 use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext};
 use ccos_plan::ClusterProfile;
+use ccos_webhook::certificates;
 use ccos_webhook::keys::{self, Shared};
 use ccos_webhook::probes::{self, Metrics, Probes};
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{self, App};
 use ccos_webhook::tls::{self, Keeper, Source};
 use ccos_webhook::watch::{self, Pulses};
-use ccos_webhook::certificates;
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
@@ -137,14 +137,8 @@ async fn run(args: Args) -> Result<(), StartError> {
     let kept = config.clone();
     tokio::spawn(async move { keeper.keep(kept).await });
 
-    let app = App {
-        client,
-        caches: caches.clone(),
-        isolations: profile.isolations,
-        keys,
-        metrics,
-        now: Timestamp::now,
-    };
+    let app =
+        App { client, caches: caches.clone(), isolations: profile.isolations, keys, metrics, now: Timestamp::now };
     let router = serve::router(Arc::new(app));
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
     let server = tokio::spawn(server.serve(router.into_make_service()));
@@ -174,24 +168,27 @@ fn end(ends: Handle<SocketAddr>, ending: Arc<AtomicBool>) -> Result<(), StartErr
     Ok(())
 }
 
-fn served(
-    result: Result<std::io::Result<()>, tokio::task::JoinError>,
-    address: SocketAddr,
-) -> Result<(), StartError> {
+fn served(result: Result<std::io::Result<()>, tokio::task::JoinError>, address: SocketAddr) -> Result<(), StartError> {
     let result = result.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     result.map_err(|source| StartError::Serve { address, source })
 }
 
 fn profile(path: &std::path::Path) -> Result<ClusterProfile, StartError> {
     let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|source| StartError::Profile { path: name.clone(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| StartError::Profile { path: name.clone(), source })?;
     ClusterProfile::parse(&text).map_err(|source| StartError::ProfileText { path: name, source })
 }
 
 fn cache<K>(client: &Client, pulses: &Pulses, kind: &'static str) -> Store<K>
 where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let (store, mut writer) = reflector::store::<K>();
     let (api, pulse) = (Api::<K>::all(client.clone()), pulses.add(kind));

@@ -102,12 +102,7 @@ pub enum Unfit {
 ///
 /// # Errors
 /// Why it is not.
-pub fn read(
-    object: &CapabilityExecution,
-    request: &Request,
-    keys: &Keys,
-    now: Timestamp,
-) -> Result<Claims, Unfit> {
+pub fn read(object: &CapabilityExecution, request: &Request, keys: &Keys, now: Timestamp) -> Result<Claims, Unfit> {
     let text = object.annotations().get(RECEIPT_ANNOTATION).ok_or(ReceiptError::Missing)?;
     let claims = receipt::verify(text, keys)?;
     match (claims.void, request.is_dry_run()) {

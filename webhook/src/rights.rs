@@ -161,16 +161,8 @@ pub fn to_read(namespace: &str, spec: &CapabilityExecutionSpec) -> Vec<Question>
 /// May the author of a context write it?
 #[must_use]
 pub fn to_grant(context: &AnyContext, namespace: Option<&str>) -> Vec<Question> {
-    let SecurityContextSpec {
-        level,
-        permissions,
-        limits: _,
-        capacity: _,
-        isolation: _,
-        volumes,
-        audit: _,
-        expiry: _,
-    } = context.spec();
+    let SecurityContextSpec { level, permissions, limits: _, capacity: _, isolation: _, volumes, audit: _, expiry: _ } =
+        context.spec();
     let get = |kind, name: &str, field: String| Question {
         verb: Verb::Get,
         object: Object { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() },
@@ -244,11 +236,7 @@ pub struct Unanswered {
 ///
 /// # Errors
 /// If one of them could not be asked: no answer is not a yes.
-pub async fn refused(
-    client: &Client,
-    user: &UserInfo,
-    questions: Vec<Question>,
-) -> Result<Vec<Question>, Unanswered> {
+pub async fn refused(client: &Client, user: &UserInfo, questions: Vec<Question>) -> Result<Vec<Question>, Unanswered> {
     let distinct: std::collections::BTreeSet<(Verb, Object)> =
         questions.iter().map(|question| (question.verb, question.object.clone())).collect();
     let api: Api<SubjectAccessReview> = Api::all(client.clone());
@@ -283,8 +271,7 @@ impl Question {
     /// The denial of an execution.
     #[must_use]
     pub fn denial(&self, requester: &str) -> Denial {
-        let cause =
-            Cause::ReferenceForbidden { requester: requester.to_owned(), object: self.object.to_string() };
+        let cause = Cause::ReferenceForbidden { requester: requester.to_owned(), object: self.object.to_string() };
         Denial::new(self.field.clone(), cause)
     }
 }

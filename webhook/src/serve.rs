@@ -66,10 +66,7 @@ pub fn router(app: Arc<App>) -> Router {
     let path = |webhook: Webhook| {
         post(move |State(app): State<Arc<App>>, body: Body| async move { app.respond(webhook, body).await })
     };
-    Router::new()
-        .route("/mutate", path(Webhook::Mutate))
-        .route("/validate", path(Webhook::Validate))
-        .with_state(app)
+    Router::new().route("/mutate", path(Webhook::Mutate)).route("/validate", path(Webhook::Validate)).with_state(app)
 }
 
 impl App {
@@ -192,9 +189,7 @@ impl App {
     }
 
     async fn refused(&self, request: &Request, questions: Vec<Question>) -> Result<Vec<Question>, Refusal> {
-        rights::refused(&self.client, &request.user_info, questions)
-            .await
-            .map_err(|error| Refusal::try_again(&error))
+        rights::refused(&self.client, &request.user_info, questions).await.map_err(|error| Refusal::try_again(&error))
     }
 
     fn write_down(

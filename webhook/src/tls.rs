@@ -104,7 +104,9 @@ impl Keeper {
         loop {
             match self.pass(&config, served.as_ref()).await {
                 Ok(now) => served = Some(now),
-                Err(error) => crate::probes::warn("the certificate could not be looked after; it is tried again", &error),
+                Err(error) => {
+                    crate::probes::warn("the certificate could not be looked after; it is tried again", &error)
+                }
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -232,10 +234,13 @@ mod tests {
             {"name": "b.x", "clientConfig": {"service": {"name": "s"}}},
         ]});
         let wanted = ca_bundles(&kind, &found, "new").unwrap();
-        assert_eq!(wanted["webhooks"], json!([
-            {"name": "a.x", "clientConfig": {"caBundle": "new"}},
-            {"name": "b.x", "clientConfig": {"caBundle": "new"}},
-        ]));
+        assert_eq!(
+            wanted["webhooks"],
+            json!([
+                {"name": "a.x", "clientConfig": {"caBundle": "new"}},
+                {"name": "b.x", "clientConfig": {"caBundle": "new"}},
+            ])
+        );
         assert_eq!(wanted["kind"], "MutatingWebhookConfiguration");
         let done = json!({"webhooks": wanted["webhooks"]});
         assert_eq!(ca_bundles(&kind, &done, "new"), None);

@@ -9,6 +9,7 @@ mod metrics;
 mod queue;
 mod reconcile;
 mod serve;
+mod triggers;
 mod update_status;
 mod watches;
 
@@ -72,7 +73,7 @@ async fn main() -> ExitCode {
         .json()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
-    match run(Args::parse()).await {
+    match Box::pin(run(Args::parse())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(error = chain(&error), "the controller ends");
@@ -105,19 +106,18 @@ async fn run(args: Args) -> Result<(), StartError> {
     info!(identity, "leads");
     metrics.leads();
 
-    let (stores, triggers) = watches::start(&client, &namespace);
+    let queue = Arc::new(queue::Queue::default());
+    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
         stores,
-        queue: queue::Queue::default(),
+        queue,
         recorder: Recorder::new(client, reporter),
         metrics,
-        kick: triggers.kick(),
-        nonces: std::sync::Mutex::default(),
-        without_runtime: std::sync::Mutex::default(),
+        waker,
     });
     // Caches first: with half of them, a pod that exists would look lost.
     ctx.stores.ready().await;

@@ -1,20 +1,69 @@
-//! Who holds capacity, while the cache does not show it yet.
+//! What the controller remembers between two looks, and the cache does not show yet. All of it may be lost: a new leader
+//! finds pods in its cache, and receipts in annotations.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use ccos_plan::capacity::Weight;
-use tokio::sync::Mutex;
+use jiff::Timestamp;
 
-/// Executions that were given a place, by UID.
+/// For how long a nonce is remembered whose execution is gone. Longer than a receipt is fresh: after that, no new object
+/// can show it.
+const NONCE_MEMORY: Duration = Duration::from_mins(5);
+
+/// Places, nonces and patience, by the UID of an execution.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
+    /// Who was given a place.
     /// INVARIANT: decided and entered under one lock, so that two executions never see the same free place.
-    pub(crate) places: Mutex<HashMap<String, Weight>>,
+    places: Mutex<HashMap<String, Weight>>,
+    /// Who showed which nonce first, and when it was last shown.
+    nonces: Mutex<HashMap<String, (String, Instant)>>,
+    /// Since when an execution has waited for its runtime.
+    without_runtime: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Queue {
-    /// Gives a place back: it ended, or its pod could not be made.
-    pub(crate) async fn release(&self, uid: &str) {
-        self.places.lock().await.remove(uid);
+    /// The places, for as long as it takes to decide on one.
+    pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<String, Weight>> {
+        lock(&self.places)
     }
+
+    /// Gives a place back: it ended, or its pod could not be made. Answers whether there was one.
+    pub(crate) fn release(&self, uid: &str) -> bool {
+        self.places().remove(uid).is_some()
+    }
+
+    /// Whether this execution is the first to show this nonce.
+    pub(crate) fn shows_first(&self, uid: &str, nonce: &str) -> bool {
+        let mut nonces = lock(&self.nonces);
+        nonces.retain(|_, (_, last)| last.elapsed() < NONCE_MEMORY);
+        let (owner, last) = nonces.entry(nonce.to_owned()).or_insert_with(|| (uid.to_owned(), Instant::now()));
+        if owner == uid {
+            *last = Instant::now();
+        }
+        owner == uid
+    }
+
+    /// Since when its runtime has been missing.
+    pub(crate) fn runtime_missing(&self, uid: &str, now: Timestamp) -> Timestamp {
+        *lock(&self.without_runtime).entry(uid.to_owned()).or_insert(now)
+    }
+
+    /// Its runtime is there.
+    pub(crate) fn runtime_found(&self, uid: &str) {
+        lock(&self.without_runtime).remove(uid);
+    }
+
+    /// It was deleted. Its nonce stays for a while.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.release(uid);
+        self.runtime_found(uid);
+    }
+}
+
+/// A poisoned lock holds a map that is whole: each change to it is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

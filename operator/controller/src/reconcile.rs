@@ -1,6 +1,6 @@
 //! The whole story of an execution, each time from what is there now.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
@@ -19,7 +19,6 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, Resource as _, ResourceExt as _};
-use std::collections::HashMap;
 use tracing::{info, warn};
 
 use crate::apply::{self, Applied};
@@ -28,6 +27,7 @@ use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::triggers::Waker;
 use crate::update_status::update_status;
 use crate::watches::Stores;
 
@@ -37,22 +37,16 @@ pub(crate) struct Ctx {
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
     pub(crate) stores: Stores,
-    pub(crate) queue: Queue,
+    pub(crate) queue: Arc<Queue>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
-    pub(crate) kick: futures::channel::mpsc::UnboundedSender<ObjectRef<CapabilityExecution>>,
-    /// Nonces of receipts by the UID of the execution that has each, also of executions that are deleted by now: a
-    /// receipt is good for one object.
-    pub(crate) nonces: Mutex<HashMap<String, String>>,
-    /// Since when an execution has waited for its runtime, by UID.
-    pub(crate) without_runtime: Mutex<HashMap<String, Timestamp>>,
+    pub(crate) waker: Waker,
 }
 
 /// Looks at an execution and does the next thing.
 pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -> Result<Action, Error> {
     let now = Timestamp::now();
     if object.metadata.deletion_timestamp.is_some() {
-        ctx.forget(&object).await;
         return Ok(Action::await_change());
     }
     let pod = find_pod(&object, &ctx).await?;
@@ -89,18 +83,18 @@ async fn begin(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         Ok(class) => overhead(class),
         Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
     };
-    ctx.runtime_found(object);
+    ctx.queue.runtime_found(&uid(object));
     if !contexts::quota_is_there(ctx, &object.namespace().unwrap_or_default(), now).await? {
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
-    if let Turn::Wait(message) = turn(object, &found, &granted, overhead, ctx).await {
+    if let Turn::Wait(message) = turn(object, &found, &granted, overhead, ctx) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
     }
     let started = start(object, ctx, &granted, &found, now).await;
     if !matches!(&started, Ok(Started::Pod)) {
-        ctx.queue.release(&object.uid().unwrap_or_default()).await;
-        ctx.wake_peers(object);
+        ctx.queue.release(&uid(object));
+        ctx.waker.peers(object);
     }
     match started? {
         Started::Pod => Ok(Action::await_change()),
@@ -214,12 +208,8 @@ fn deleted(ended: Ended) -> Ended {
 async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     if let Some(pod) = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_))) {
         apply::delete_pod(&ctx.client, pod).await?;
-    } else {
-        let uid = object.uid().unwrap_or_default();
-        let held = ctx.queue.places.lock().await.remove(&uid).is_some();
-        if held {
-            ctx.wake_peers(object);
-        }
+    } else if ctx.queue.release(&uid(object)) {
+        ctx.waker.peers(object);
     }
     match step::delete_at(object) {
         Some(at) if at <= now => {
@@ -244,7 +234,7 @@ async fn hold(
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         // It no longer stands in the way of those behind it.
-        ctx.wake_peers(object);
+        ctx.waker.peers(object);
     }
     Ok(granted_expires(ctx, object, now).await?.map_or_else(Action::await_change, |at| until(at, now)))
 }
@@ -262,10 +252,10 @@ async fn without_runtime(
     missing: &str,
     now: Timestamp,
 ) -> Result<Action, Error> {
-    let since = ctx.runtime_missing(object, now);
+    let since = ctx.queue.runtime_missing(&uid(object), now);
     let deadline = step::after(since, &ctx.cluster).unwrap_or(now);
     if now >= deadline {
-        ctx.runtime_found(object);
+        ctx.queue.runtime_found(&uid(object));
         let end = End::new(EndReason::RuntimeUnavailable, format!("{missing}; waited {}", ctx.cluster.start_deadline));
         return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await;
     }
@@ -286,8 +276,8 @@ async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End
         let kind = if end.reason == EndReason::Completed.as_str() { EventType::Normal } else { EventType::Warning };
         ctx.tell(object, kind, "Finished", end.reason, &end.message).await;
     }
-    ctx.queue.release(&object.uid().unwrap_or_default()).await;
-    ctx.wake_peers(object);
+    ctx.queue.release(&uid(object));
+    ctx.waker.peers(object);
     Ok(Action::await_change())
 }
 
@@ -318,22 +308,16 @@ async fn find_pod(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<Arc<
 }
 
 /// Whether it is its turn; if so, it holds its place from here on.
-async fn turn(
-    object: &CapabilityExecution,
-    found: &References,
-    granted: &Granted,
-    overhead: Weight,
-    ctx: &Ctx,
-) -> Turn {
+fn turn(object: &CapabilityExecution, found: &References, granted: &Granted, overhead: Weight, ctx: &Ctx) -> Turn {
     let Some(context) = &found.context else { return Turn::Wait("its context is gone".to_owned()) };
     let bounds = match Bounds::of(context.spec().capacity.as_ref()) {
         Ok(bounds) => bounds,
         Err(errors) => return Turn::Wait(errors.to_string()),
     };
-    let uid = object.uid().unwrap_or_default();
+    let uid = uid(object);
     let ticket = ticket(object);
     let weight = build::weight(&granted.admitted, overhead);
-    let mut places = ctx.queue.places.lock().await;
+    let mut places = ctx.queue.places();
     let peers: Vec<Peer> = ctx
         .stores
         .executions
@@ -362,11 +346,12 @@ async fn turn(
     turn
 }
 
+fn uid(object: &CapabilityExecution) -> String {
+    object.uid().unwrap_or_default()
+}
+
 fn ticket(object: &CapabilityExecution) -> Ticket {
-    Ticket {
-        created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0),
-        uid: object.uid().unwrap_or_default(),
-    }
+    Ticket { created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0), uid: uid(object) }
 }
 
 /// Contexts of a namespace share nothing with their namesakes of other namespaces.
@@ -406,38 +391,7 @@ impl Ctx {
             ticket(other) < mine
                 && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
         });
-        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner = nonces.entry(nonce.to_owned()).or_insert_with(|| mine.uid.clone());
-        earlier || *owner != mine.uid
-    }
-
-    /// Wakes those that wait for the capacity that this one had, or stood in line for.
-    fn wake_peers(&self, object: &CapabilityExecution) {
-        for peer in self.stores.executions.state() {
-            if peer.spec.context_ref == object.spec.context_ref
-                && peer.metadata.uid != object.metadata.uid
-                && !status::finished(&peer)
-                && status::attempted(&peer).is_none()
-            {
-                drop(self.kick.unbounded_send(ObjectRef::from_obj(&*peer)));
-            }
-        }
-    }
-
-    async fn forget(&self, object: &CapabilityExecution) {
-        self.queue.release(&object.uid().unwrap_or_default()).await;
-        self.runtime_found(object);
-        self.wake_peers(object);
-    }
-
-    fn runtime_missing(&self, object: &CapabilityExecution, now: Timestamp) -> Timestamp {
-        let mut since = self.without_runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        *since.entry(object.uid().unwrap_or_default()).or_insert(now)
-    }
-
-    fn runtime_found(&self, object: &CapabilityExecution) {
-        let mut since = self.without_runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        since.remove(&object.uid().unwrap_or_default());
+        earlier || !self.queue.shows_first(&mine.uid, nonce)
     }
 
     /// An Event. It is a courtesy: status says the same, so that a failure is only logged.

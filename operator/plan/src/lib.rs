@@ -3,6 +3,7 @@
 //! Functions of values: no `async`, no client, no clock but an argument. The webhook and the CLI use [`wire`] and
 //! [`receipt`]; the controller also [`step`], [`build`] and [`status`].
 
+pub mod advice;
 pub mod build;
 pub mod capacity;
 pub mod cluster;
@@ -11,6 +12,7 @@ pub mod end;
 pub mod object;
 pub mod receipt;
 pub mod review;
+pub mod schema;
 pub mod status;
 pub mod step;
 pub mod wire;

@@ -38,7 +38,7 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
     };
     let reference = &object.spec.context_ref;
     let context = match &found.context {
-        None => Found::Missing(format!("{} does not exist", context_display(reference.kind, &reference.name))),
+        None => Found::Missing(context_display(reference.kind, &reference.name)),
         Some(context) => match wire::context(context, now) {
             Ok(parsed) => Found::Valid(parsed),
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),

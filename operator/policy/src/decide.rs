@@ -10,6 +10,7 @@ mod required;
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::automaton::Budget;
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
+pub use enforce::UNENFORCED;
 use required::Required;
 
 /// May this execution run now, and confined to what?

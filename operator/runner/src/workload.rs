@@ -100,7 +100,7 @@ pub fn run(
     let failed = |end, message| send(Pipe(setup), &Setup::Failed { end, message });
     let confined = match lock_down(kernel, confinement) {
         Ok(confined) => confined,
-        Err(error) => return failed(End::ConfinementFailed, error.to_string()),
+        Err(error) => return failed(error.end(), error.to_string()),
     };
     let proven = match prove(kernel, confined, probes) {
         Ok(proven) => proven,

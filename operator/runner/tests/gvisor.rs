@@ -249,6 +249,37 @@ tests! {
         ]);
     }
 
+    filters_hold_for_children_and_threads {
+        answers(Pod::new("tree").creates_processes(), &[
+            ("child:memfd", json!("EPERM")),
+            ("child:syscall:272,268435456", json!("EPERM")),
+            ("child:child:clone3", json!("ENOSYS")),
+            ("in-thread:memfd", json!("EPERM")),
+        ]);
+        let run = Pod::new("x32").attack(&["syscall:1073741863"]).run();
+        assert_eq!((run.report.end, run.report.signal), (End::Signaled, Some(31)), "{run:#?}");
+    }
+
+    secrets_come_from_files {
+        let pod = Pod::new("secrets").references(&["APP_TOKEN"], &["token"]);
+        let run = answers(pod, &[
+            ("stdin", json!("{\"city\":\"Paris\",\"token\":\"s3cret\\n\"}")),
+            ("variable:APP_TOKEN", json!("s3cret\n")),
+            ("open:/ccos/references/0/key", json!("ENOENT")),
+        ]);
+        assert_eq!(run.code, 0);
+    }
+
+    the_command_stays_read_only_in_a_writable_folder {
+        answers(Pod::new("own").write(&["/app"]), &[
+            ("list:/app", json!(["attack"])),
+            ("write:/app/new", json!("ok")),
+            ("write:/app/attack", json!("EACCES")),
+            ("rename:/app/attack>/app/other", json!("EBUSY")),
+            ("exec:/app/new", json!("EACCES")),
+        ]);
+    }
+
     the_init_is_out_of_reach {
         answers(Pod::new("init").creates_processes(), &[
             ("kill:1,9", json!("EPERM")),
@@ -346,7 +377,7 @@ tests! {
             (Pod::new("folder").command(&["/app"]), "command /app: expected a file in the image, but found a folder"),
             (Pod::new("plain").command(&["/secret"]), "command /secret: expected an executable file"),
             (Pod::new("script").command(&["/app/script"]), "command /app/script: expected its interpreter /bin/sh to be granted; list it in `commands` too"),
-            (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), "enter /nowhere"),
+            (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), "workingDir /nowhere: expected a folder in the view, but found: No such file"),
             (Pod::new("volume").volume("missing", "/missing").attack(&["started"]), "volumes \"/ccos/volumes/missing\""),
             (Pod::new("version").version(2).attack(&["started"]), "version: expected 1, but found 2"),
         ] {

@@ -14,17 +14,16 @@ use crate::rights::Question;
 pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: Timestamp) -> Verdict {
     let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
     if !refused.is_empty() {
-        let error = |question: &Question| FieldError {
-            field: question.field.clone(),
-            message: question.refusal(requester),
-        };
+        let error =
+            |question: &Question| FieldError { field: question.field.clone(), message: question.refusal(requester) };
         return Err(Refusal::Forbidden(refused.iter().map(error).collect()));
     }
     let expired = parsed.expiry.at.filter(|at| *at <= now);
     let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
-    let unheld = parsed.unheld.iter().map(|unheld| {
-        format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice)
-    });
+    let unheld = parsed
+        .unheld
+        .iter()
+        .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
     Ok(Allowed { changes: Vec::new(), warnings: expired.into_iter().chain(unheld).collect() })
 }
 

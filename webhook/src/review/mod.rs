@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use ccos_crds::execution::ContextKind;
 use ccos_crds::{CapabilityExecution, GROUP, VERSION};
+use ccos_plan::schema;
+use ccos_plan::wire::FieldErrors;
 use ccos_plan::{AnyContext, AnyProvider};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -49,8 +51,13 @@ pub enum Asked {
     Unchanged,
 }
 
-const KINDS: [&str; 5] =
-    ["CapabilityExecution", "SecurityContext", "ClusterSecurityContext", "CapabilityProvider", "ClusterCapabilityProvider"];
+const KINDS: [&str; 5] = [
+    "CapabilityExecution",
+    "SecurityContext",
+    "ClusterSecurityContext",
+    "CapabilityProvider",
+    "ClusterCapabilityProvider",
+];
 
 /// Reads a request.
 ///
@@ -70,7 +77,10 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
         return Err(Refusal::unreadable(format!("reviews of the kind {:?} are not expected", kind.kind)));
     }
     if let Some(part) = request.sub_resource.as_deref().filter(|part| !part.is_empty()) {
-        return Err(Refusal::unreadable(format!("reviews of {} with subresource {part:?} are not expected", kind.kind)));
+        return Err(Refusal::unreadable(format!(
+            "reviews of {} with subresource {part:?} are not expected",
+            kind.kind
+        )));
     }
     let old = match request.operation {
         Operation::Create => None,
@@ -88,6 +98,10 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
     }
     Ok(match kind.kind.as_str() {
         "CapabilityExecution" => {
+            let faults = schema::faults("CapabilityExecution", new);
+            if old.is_none() && !faults.is_empty() {
+                return Err(Refusal::Invalid(FieldErrors(faults)));
+            }
             let new = Box::new(read("object", new)?);
             match old {
                 None => Asked::Created(new),
@@ -96,6 +110,9 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
         }
         // What is stored was reviewed by the version that was there then; it must not get stuck when that changes.
         _ if same_spec => Asked::Unchanged,
+        kind if !schema::faults(kind, new).is_empty() => {
+            return Err(Refusal::Invalid(FieldErrors(schema::faults(kind, new))));
+        }
         "SecurityContext" => Asked::Context(AnyContext::Namespaced(Arc::new(read("object", new)?))),
         "ClusterSecurityContext" => Asked::Context(AnyContext::Cluster(Arc::new(read("object", new)?))),
         "CapabilityProvider" => Asked::Provider(AnyProvider::Namespaced(Arc::new(read("object", new)?))),

@@ -109,7 +109,9 @@ impl Refusal {
                 .map(|denial| cause(denial.reason().as_str(), denial.field.as_str(), denial.message()))
                 .collect(),
             // As Kubernetes itself names them, so that its clients print them well.
-            Self::Invalid(errors) => each(&errors.0, |error| cause("FieldValueInvalid", &error.field, error.message.clone())),
+            Self::Invalid(errors) => {
+                each(&errors.0, |error| cause("FieldValueInvalid", &error.field, error.message.clone()))
+            }
             Self::Forbidden(errors) => {
                 each(errors, |error| cause("FieldValueForbidden", &error.field, error.message.clone()))
             }
@@ -127,7 +129,9 @@ impl Refusal {
             Self::Forbidden(errors) => (403, "Forbidden", format!("{subject} is forbidden:{}", lines(errors))),
             Self::Receipt(why) => (403, "Forbidden", format!("{subject} has no receipt that admits it: {why}")),
             Self::Unreadable(why) => (400, "BadRequest", why.clone()),
-            Self::TryAgain(why) => (503, "ServiceUnavailable", format!("{subject} could not be decided: {why}; try again")),
+            Self::TryAgain(why) => {
+                (503, "ServiceUnavailable", format!("{subject} could not be decided: {why}; try again"))
+            }
         };
         let details = StatusDetails {
             name: subject.name.clone(),

@@ -28,10 +28,10 @@ pub fn provider(object: &AnyProvider) -> Result<(), FieldErrors> {
 pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Found<Capability> {
     let CapabilityRef { kind, name, id } = reference;
     let kind = provider_kind(*kind);
-    let Some(object) = object else { return Found::Missing(format!("{kind} {name:?} does not exist")) };
+    let Some(object) = object else { return Found::Missing(format!("{kind} {name:?}")) };
     let found = object.spec().capabilities.iter().enumerate().find(|(_, capability)| capability.id == *id);
     let Some((at, capability)) = found else {
-        return Found::Missing(format!("{kind} {name:?} has no capability {id:?}"));
+        return Found::Missing(format!("capability {id:?} of {kind} {name:?}"));
     };
     let mut faults = Faults::default();
     let mut unheld = Unhelds::default();

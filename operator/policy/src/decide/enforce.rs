@@ -33,6 +33,19 @@ const BASELINE: [&str; 21] = [
     "/etc/group",
 ];
 
+const GLOB: &str = "can't hold a glob here yet";
+const SOCKETS: &str = "connections to sockets are not held yet; remove it";
+const NETWORK: &str = "network rules are not held yet; write [], which is held: no network at all";
+const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
+
+/// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
+pub const UNENFORCED: [(&str, &str); 4] = [
+    ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
+    ("requires.permissions.network.outbound, inbound", NETWORK),
+    ("requires.permissions.ipc.connect", SOCKETS),
+    ("isolation Container, Wasm", ISOLATION),
+];
+
 /// Places that every program may write: so nothing in them may be executed.
 const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 
@@ -71,9 +84,7 @@ pub(super) fn isolation(
             (Isolation::GVisor | Isolation::Kata, Some(_)) => {
                 "the cluster's can't hold file rules: its processes can't make user namespaces".to_owned()
             }
-            (Isolation::Container | Isolation::Wasm, Some(_)) => {
-                "does not hold file, command, process, environment, IPC and limit rules yet".to_owned()
-            }
+            (Isolation::Container | Isolation::Wasm, Some(_)) => ISOLATION.to_owned(),
         };
         let instead = instead.or(matches!(chosen, Isolation::Container | Isolation::Wasm).then_some(Isolation::GVisor));
         deny(Cause::Unenforceable { value: Some(chosen.to_string()), advice, instead, required_by: None });
@@ -97,15 +108,15 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
             if pattern.literal().is_none() {
                 let base = pattern.literal_base();
                 let advice = match base {
-                    "/" => format!("{isolation} can't hold a glob here yet; write the path itself"),
-                    base => format!("{isolation} can't hold a glob here yet; write \"{base}\""),
+                    "/" => format!("{isolation} {GLOB}; write the path itself"),
+                    base => format!("{isolation} {GLOB}; write \"{base}\""),
                 };
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }
         }
     }
     for (index, pattern) in (IPC.of)(&required.permissions).iter().enumerate() {
-        let advice = "connections to sockets are not held yet; remove it".to_owned();
+        let advice = SOCKETS.to_owned();
         denials.push(unenforceable(required, &IPC, index, pattern, advice));
     }
     denials.extend(network(required, &OUTBOUND));
@@ -113,7 +124,7 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
 }
 
 fn network<P>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
-    let advice = "network rules are not held yet; write [], which is held: no network at all".to_owned();
+    let advice = NETWORK.to_owned();
     let required_by = required.required_by(kind);
     (!(kind.of)(&required.permissions).is_empty())
         .then(|| Denial::new(kind.field(), Cause::Unenforceable { value: None, advice, instead: None, required_by }))

@@ -9,6 +9,7 @@ mod limits;
 mod namespaces;
 pub mod syscalls;
 
+use ccos_profile::End;
 use rustix::io::Errno;
 use seccompiler::BpfProgram;
 use thiserror::Error;
@@ -21,13 +22,35 @@ use crate::path::AbsolutePath;
 use crate::view::Step;
 
 /// A step of the lock-down failed; nothing after it was tried.
-#[derive(Debug, Error)]
-#[error("lock-down: {call}: {errno}")]
-pub struct LockdownError {
-    /// Which step.
-    pub call: String,
-    /// What the kernel said.
-    pub errno: Errno,
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum LockdownError {
+    /// The profile's, not the lock-down's fault.
+    #[error("workingDir {path}: expected a folder in the view, but found: {errno}; list it in `files`")]
+    WorkingDir {
+        /// In the view.
+        path: AbsolutePath,
+        /// What the kernel said.
+        errno: Errno,
+    },
+    /// Any other.
+    #[error("lock-down: {call}: {errno}")]
+    Step {
+        /// Which step.
+        call: String,
+        /// What the kernel said.
+        errno: Errno,
+    },
+}
+
+impl LockdownError {
+    /// Why, for machines: a folder that isn't there is no failure of the confinement.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        match self {
+            Self::WorkingDir { .. } => End::InternalError,
+            Self::Step { .. } => End::ConfinementFailed,
+        }
+    }
 }
 
 /// What the init does: its namespaces and the view.
@@ -66,9 +89,11 @@ pub struct Confinement {
 pub struct Confined(());
 
 fn run(kernel: &mut dyn Kernel, calls: impl IntoIterator<Item = Call>) -> Result<(), LockdownError> {
-    calls
-        .into_iter()
-        .try_for_each(|call| kernel.call(&call).map_err(|errno| LockdownError { call: call.to_string(), errno }))
+    let failed = |call: Call, errno| match call {
+        Call::EnterFolder(path) => LockdownError::WorkingDir { path, errno },
+        call => LockdownError::Step { call: call.to_string(), errno },
+    };
+    calls.into_iter().try_for_each(|call| kernel.call(&call).map_err(|errno| failed(call, errno)))
 }
 
 /// Makes the namespaces a place of their own and moves into the view. For the first process of [`NAMESPACES`].

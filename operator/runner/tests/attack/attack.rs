@@ -217,6 +217,16 @@ fn run(verb: &str, what: &str) -> Answer {
             let open: Vec<i32> = (0..64).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
             Ok(open.into())
         }
+        "variable" => Ok(std::env::var(what).unwrap_or_default().into()),
+        "child" => {
+            let output = std::process::Command::new("/app/attack").arg(what).output()?;
+            let answers: Value = serde_json::from_slice(&output.stdout)?;
+            Ok(answers[what].clone())
+        }
+        "in-thread" => {
+            let (verb, rest) = what.split_once(':').unwrap_or((what, ""));
+            std::thread::scope(|scope| scope.spawn(|| run(verb, rest)).join().unwrap())
+        }
         "environment" => {
             let mut names: Vec<_> = std::env::vars().map(|(name, _)| name).collect();
             names.sort();

@@ -95,6 +95,17 @@ impl Pod {
         self.set("/processCreation", json!("Allowed"))
     }
 
+    /// A Secret `s3cret`, as environment variables and as fields of the input.
+    pub(crate) fn references(mut self, variables: &[&str], fields: &[&str]) -> Self {
+        for name in variables {
+            self.profile["environment"][name] = json!({"file": "/ccos/references/0/key"});
+        }
+        for name in fields {
+            self.profile["inputs"]["fields"][name] = json!("/ccos/references/0/key");
+        }
+        self
+    }
+
     pub(crate) fn version(self, version: u32) -> Self {
         self.set("/version", json!(version))
     }
@@ -199,7 +210,7 @@ impl Pod {
             "rootfs/ccos/image",
             "rootfs/ccos/view",
             "rootfs/ccos/profile",
-            "rootfs/ccos/references",
+            "rootfs/ccos/references/0",
             "rootfs/ccos/volumes/data",
             "rootfs/ccos/volumes/config",
             "rootfs/proc",
@@ -224,6 +235,8 @@ impl Pod {
         } else {
             Self::write_image(&folder.join("image"));
         }
+        make("references/0");
+        fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         Self::write_volumes(&folder.join("volumes"));
         let mut namespaces = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));
         if self.networked {
@@ -243,6 +256,7 @@ impl Pod {
                 bind("/dev/termination-log", "termination-log", "rw"),
                 bind("/ccos/profile", "profile", "ro"),
                 bind("/ccos/image", "image", "ro"),
+                bind("/ccos/references/0", "references/0", "ro"),
                 bind("/ccos/volumes/data", "volumes/data", "rw"),
                 bind("/ccos/volumes/config", "volumes/config", "ro"),
             ],

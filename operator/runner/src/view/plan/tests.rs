@@ -173,3 +173,98 @@ fn a_view_of_too_many_mounts_is_refused() {
     let lists = [("read", &["/data"][..]), ("blocked", &["/data/7"][..])];
     assert!(matches!(planned(&many, &lists, &[]), Err(PlanError::TooManySteps { .. })));
 }
+
+/// A plan against an oracle that shares no code with it: the mounts are laid over each other as the kernel would, and
+/// what a path then shows is compared with what the lists say, prefix by prefix.
+mod law {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LEAVES: [&str; 8] = ["/a/a/a", "/a/a/b", "/a/b/a", "/a/b/b", "/b/a/a", "/b/a/b", "/b/b/a", "/b/b/b"];
+
+    #[derive(Debug, PartialEq)]
+    enum Seen {
+        Nothing,
+        Scratch,
+        File(Mode),
+    }
+
+    fn any_path() -> impl Strategy<Value = String> {
+        proptest::collection::vec(prop_oneof!["a", "b"], 1..4).prop_map(|names| format!("/{}", names.join("/")))
+    }
+
+    fn paths(most: usize) -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec(any_path(), 0..most)
+    }
+
+    fn holds(list: &[String], leaf: &str) -> bool {
+        list.iter().any(|path| leaf == path || leaf.starts_with(&format!("{path}/")))
+    }
+
+    fn seen(steps: &[Step], leaf: &str) -> Seen {
+        let leaf = path(leaf);
+        let mut seen = Seen::Nothing;
+        for step in steps {
+            match step {
+                Step::Show { source, at, mode } if leaf.is_within(at) => {
+                    // The source is the same path: a mount of anything else would show another file.
+                    assert_eq!(source.path, *at);
+                    seen = Seen::File(*mode);
+                }
+                Step::Scratch { at, .. } if leaf.is_within(at) => seen = Seen::Scratch,
+                Step::Cover { at } if leaf.is_within(at) => seen = Seen::Nothing,
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_shows_what_the_lists_say(
+            read in paths(4), write in paths(3), execute in paths(3), blocked in paths(3), volume in proptest::option::of(any_path()),
+        ) {
+            let borrowed = |list: &'static str, of: &Vec<String>| (list, of.clone());
+            let lists = [borrowed("read", &read), borrowed("write", &write), borrowed("execute", &execute), borrowed("blocked", &blocked)];
+            let texts: Vec<(&str, Vec<&str>)> = lists.iter().map(|(name, of)| (*name, of.iter().map(String::as_str).collect())).collect();
+            let slices: Vec<(&str, &[&str])> = texts.iter().map(|(name, of)| (*name, of.as_slice())).collect();
+            let tree = Written::new(&[&LEAVES[..], &["*/app/run"]].concat());
+            let volumes: Vec<&str> = volume.iter().map(String::as_str).collect();
+            // A volume is a folder: the leaves are files.
+            prop_assume!(!LEAVES.iter().any(|leaf| volumes.contains(leaf)));
+            let request = request(&slices, &volumes);
+            let command = resolve(&tree, &request.program).unwrap();
+            let rules = Rules::new(&request, &command, &tree).unwrap();
+            let steps = plan(&rules, &tree).unwrap();
+            for leaf in LEAVES {
+                let in_volume = volume.as_ref().is_some_and(|mount| holds(std::slice::from_ref(mount), leaf));
+                let expected = match leaf {
+                    leaf if holds(&blocked, leaf) => Seen::Nothing,
+                    leaf if holds(&write, leaf) && in_volume => Seen::File(Mode::Writable),
+                    leaf if holds(&write, leaf) => Seen::Scratch,
+                    leaf if holds(&execute, leaf) => Seen::File(Mode::Executable),
+                    leaf if holds(&read, leaf) => Seen::File(Mode::ReadOnly),
+                    _ => Seen::Nothing,
+                };
+                prop_assert_eq!(seen(&steps, leaf), expected, "{}: {:#?}", leaf, steps);
+            }
+            // What is blocked in a writable tree can't be moved from under its cover: each folder between is a mount.
+            for step in &steps {
+                if let Step::Cover { at } = step {
+                    let mut parent = at.parent();
+                    while !matches!(parent.as_str(), "/" | "/proc") {
+                        let own = steps.iter().any(|step| match step {
+                            Step::Show { at, .. } | Step::Scratch { at, .. } | Step::Pin { at } => *at == parent,
+                            _ => false,
+                        });
+                        let root = steps.iter().any(|step| matches!(step, Step::Folder { at } if *at == parent))
+                            && !write.iter().any(|list| parent.is_within(&path(list)));
+                        prop_assert!(own || root, "{} above {}: {:#?}", parent, at, steps);
+                        parent = parent.parent();
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What wakes which execution.
+
+use std::sync::Arc;
+
+use ccos_crds::execution::{ContextKind, ProviderKind};
+use ccos_crds::{
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
+};
+use ccos_plan::build::names::MANAGED_BY;
+use ccos_plan::status;
+use futures::channel::mpsc;
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::api::Api;
+use kube::runtime::controller::{Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher;
+use kube::{Client, ResourceExt as _};
+
+use crate::contexts;
+use crate::error::error_policy;
+use crate::queue::Queue;
+use crate::reconcile::{Ctx, reconcile};
+use crate::watches::{Exists, Stores, Touched, watch};
+
+/// How many executions are looked at at one time: more would only queue up at the API server.
+const CONCURRENCY: u16 = 16;
+
+/// Wakes unfinished executions.
+#[derive(Clone)]
+pub(crate) struct Waker {
+    known: Store<CapabilityExecution>,
+    wake: mpsc::UnboundedSender<ObjectRef<CapabilityExecution>>,
+}
+
+impl Waker {
+    /// Those for which this is so.
+    pub(crate) fn all(&self, of: impl Fn(&CapabilityExecution) -> bool) {
+        for object in self.known.state() {
+            if !status::finished(&object) && of(&object) {
+                self.one(ObjectRef::from_obj(&*object));
+            }
+        }
+    }
+
+    /// Those that have no pod yet, and wait for something of the cluster.
+    fn waiting(&self) {
+        self.all(|one| status::attempted(one).is_none());
+    }
+
+    /// Those that wait for the capacity that this one had, or stood in line for.
+    pub(crate) fn peers(&self, object: &CapabilityExecution) {
+        self.all(|peer| {
+            peer.spec.context_ref == object.spec.context_ref
+                && peer.metadata.uid != object.metadata.uid
+                && status::attempted(peer).is_none()
+        });
+    }
+
+    /// Those under a context, whatever they do.
+    fn under(&self, kind: ContextKind, namespace: Option<&str>, name: &str) {
+        self.all(|one| {
+            let reference = &one.spec.context_ref;
+            reference.kind == kind && reference.name == name && inside(one, namespace)
+        });
+    }
+
+    /// Those of a provider, whatever they do.
+    fn of(&self, kind: ProviderKind, namespace: Option<&str>, name: &str) {
+        self.all(|one| {
+            let reference = &one.spec.capability_ref;
+            reference.kind == kind && reference.name == name && inside(one, namespace)
+        });
+    }
+
+    fn one(&self, object: ObjectRef<CapabilityExecution>) {
+        // It is closed only when the reconciler is gone, and with it the process.
+        drop(self.wake.unbounded_send(object));
+    }
+}
+
+/// Whether an execution is in a namespace; no namespace is all of them.
+fn inside(one: &CapabilityExecution, namespace: Option<&str>) -> bool {
+    namespace.is_none() || one.metadata.namespace.as_deref() == namespace
+}
+
+/// What runs the reconcilers.
+pub(crate) struct Triggers {
+    woken: mpsc::UnboundedReceiver<ObjectRef<CapabilityExecution>>,
+    executions: mpsc::UnboundedReceiver<CapabilityExecution>,
+    contexts: mpsc::UnboundedReceiver<SecurityContext>,
+    cluster_contexts: mpsc::UnboundedReceiver<ClusterSecurityContext>,
+    providers: mpsc::UnboundedReceiver<CapabilityProvider>,
+    cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
+    ended: mpsc::UnboundedReceiver<()>,
+}
+
+/// Starts all watches.
+#[expect(clippy::too_many_lines, reason = "one row for each watch, and what it wakes: a table in code")]
+pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (Stores, Waker, Triggers) {
+    let all = watcher::Config::default;
+    let managed = || all().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+    // No watch may end unnoticed: the sender of each is dropped with its task.
+    let (alive, ended) = mpsc::unbounded();
+    let (wake, woken) = mpsc::unbounded();
+
+    let (executions, writer) = reflector::store();
+    let waker = Waker { known: executions.clone(), wake };
+    let (to_executions, executions_rx) = mpsc::unbounded();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let (waker, queue) = (waker.clone(), Arc::clone(queue));
+        move |touched: Touched<CapabilityExecution>| {
+            if touched.exists == Exists::No {
+                // Nobody will reconcile it: its place is free, and others may take it.
+                queue.forget(&touched.object.uid().unwrap_or_default());
+                waker.peers(&touched.object);
+            }
+            drop(to_executions.unbounded_send(touched.object));
+        }
+    });
+
+    let (pods, writer) = reflector::store::<Pod>();
+    watch(Api::all(client.clone()), managed(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<_>| {
+            let namespace = touched.object.namespace().unwrap_or_default();
+            for owner in touched.object.owner_references() {
+                if let Some(object) = ObjectRef::from_owner_ref(Some(&namespace), owner, ()) {
+                    waker.one(object);
+                }
+            }
+        }
+    });
+
+    let (contexts, writer) = reflector::store();
+    let (to_contexts, contexts_rx) = mpsc::unbounded();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<SecurityContext>| {
+            let object = touched.object;
+            waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
+            drop(to_contexts.unbounded_send(object));
+        }
+    });
+    let (cluster_contexts, writer) = reflector::store();
+    let (to_cluster_contexts, cluster_contexts_rx) = mpsc::unbounded();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<ClusterSecurityContext>| {
+            waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
+            drop(to_cluster_contexts.unbounded_send(touched.object));
+        }
+    });
+
+    let (providers, writer) = reflector::store();
+    let (to_providers, providers_rx) = mpsc::unbounded();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<CapabilityProvider>| {
+            let object = touched.object;
+            waker.of(ProviderKind::CapabilityProvider, object.namespace().as_deref(), &object.name_any());
+            drop(to_providers.unbounded_send(object));
+        }
+    });
+    let (cluster_providers, writer) = reflector::store();
+    let (to_cluster_providers, cluster_providers_rx) = mpsc::unbounded();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<ClusterCapabilityProvider>| {
+            waker.of(ProviderKind::ClusterCapabilityProvider, None, &touched.object.name_any());
+            drop(to_cluster_providers.unbounded_send(touched.object));
+        }
+    });
+
+    // A runtime, a quota or a key that comes wakes what waits for it; what runs does not mind.
+    let (runtime_classes, writer) = reflector::store::<RuntimeClass>();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |_| waker.waiting()
+    });
+    let (nodes, writer) = reflector::store();
+    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<Node>| {
+            // Nodes write their status all the time; only what decides whether a runtime is there counts.
+            if touched.before.is_none_or(|before| runtimes(&before) != runtimes(&touched.object)) {
+                waker.waiting();
+            }
+        }
+    });
+    let (quotas, writer) = reflector::store::<ResourceQuota>();
+    watch(Api::all(client.clone()), managed(), writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<_>| {
+            let namespace = touched.object.namespace();
+            waker.all(|one| one.namespace() == namespace && status::attempted(one).is_none());
+        }
+    });
+    let (keys, writer) = reflector::store::<ConfigMap>();
+    let only = all().fields("metadata.name=ccos-receipt-keys");
+    watch(Api::namespaced(client.clone(), namespace), only, writer, alive, {
+        let waker = waker.clone();
+        move |_| waker.waiting()
+    });
+
+    let stores = Stores {
+        executions,
+        pods,
+        contexts,
+        cluster_contexts,
+        providers,
+        cluster_providers,
+        runtime_classes,
+        nodes,
+        quotas,
+        keys,
+    };
+    let triggers = Triggers {
+        woken,
+        executions: executions_rx,
+        contexts: contexts_rx,
+        cluster_contexts: cluster_contexts_rx,
+        providers: providers_rx,
+        cluster_providers: cluster_providers_rx,
+        ended,
+    };
+    (stores, waker, triggers)
+}
+
+/// What of a node decides whether a runtime is there.
+fn runtimes(node: &Node) -> impl PartialEq + use<> {
+    let status = node.status.as_ref();
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .and_then(|all| all.iter().find(|one| one.type_ == "Ready").map(|one| one.status.clone()));
+    (ready, status.and_then(|status| status.runtime_handlers.clone()), node.metadata.labels.clone())
+}
+
+impl Triggers {
+    /// Reconciles until a watch ends.
+    pub(crate) async fn run(self, ctx: Arc<Ctx>) {
+        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, mut ended } = self;
+        let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
+            .with_config(Config::default().concurrency(CONCURRENCY))
+            .reconcile_on(woken)
+            .run(reconcile, error_policy, Arc::clone(&ctx))
+            .for_each(|_| futures::future::ready(()));
+        tokio::select! {
+            () = executions => {},
+            () = each(contexts, |object| contexts::namespaced(&ctx, object)) => {},
+            () = each(cluster_contexts, |object| contexts::cluster(&ctx, object)) => {},
+            () = each(providers, |object| contexts::provider(&ctx, object)) => {},
+            () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
+            _ = ended.next() => {},
+        }
+    }
+}
+
+async fn each<T, F: Future<Output = ()>>(mut objects: impl Stream<Item = T> + Unpin, handle: impl Fn(T) -> F) {
+    while let Some(object) = objects.next().await {
+        handle(object).await;
+    }
+}

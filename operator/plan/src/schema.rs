@@ -1,0 +1,228 @@
+//! The structure of our kinds, as the API server holds objects to it: unknown and missing fields, types, choices and
+//! sizes. From the same schema that it is given, so that there is no second list.
+//!
+//! Patterns and CEL rules are left to it: what they say, [`crate::wire`] says too, and better. The webhook looks because
+//! the kinds may be newer than it is: a restriction that it does not know must be refused, not ignored.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use ccos_crds::{
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
+};
+use kube::CustomResourceExt as _;
+use serde_json::{Map, Value};
+
+use crate::wire::FieldError;
+
+/// Each kind with the schema of its spec.
+static SPECS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
+    [
+        ("CapabilityExecution", CapabilityExecution::crd()),
+        ("SecurityContext", SecurityContext::crd()),
+        ("ClusterSecurityContext", ClusterSecurityContext::crd()),
+        ("CapabilityProvider", CapabilityProvider::crd()),
+        ("ClusterCapabilityProvider", ClusterCapabilityProvider::crd()),
+    ]
+    .into_iter()
+    .map(|(kind, crd)| {
+        let crd = serde_json::to_value(crd).unwrap_or_default();
+        let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec");
+        (kind, spec.cloned().unwrap_or_default())
+    })
+    .collect()
+});
+
+/// The kinds.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    SPECS.iter().map(|(kind, _)| *kind)
+}
+
+/// All that is wrong with the structure of an object of one of our kinds.
+#[must_use]
+pub fn faults(kind: &str, object: &Value) -> Vec<FieldError> {
+    let mut faults = Faults(Vec::new());
+    let Some((_, schema)) = SPECS.iter().find(|(known, _)| *known == kind) else {
+        faults.add("kind", format!("{kind:?} is none of {}", kinds().collect::<Vec<_>>().join(", ")));
+        return faults.0;
+    };
+    for field in object.as_object().into_iter().flat_map(Map::keys) {
+        if !["apiVersion", "kind", "metadata", "spec", "status"].contains(&field.as_str()) {
+            faults.add(field, "unknown field".to_owned());
+        }
+    }
+    match object.get("spec") {
+        Some(spec) => faults.look(schema, spec, "spec"),
+        None => faults.add("spec", "is required".to_owned()),
+    }
+    faults.0
+}
+
+struct Faults(Vec<FieldError>);
+
+impl Faults {
+    fn add(&mut self, field: &str, message: String) {
+        self.0.push(FieldError { field: field.to_owned(), message });
+    }
+
+    fn look(&mut self, schema: &Value, value: &Value, at: &str) {
+        let flag = |name: &str| schema.get(name) == Some(&Value::Bool(true));
+        if flag("x-kubernetes-int-or-string") {
+            if !(value.is_string() || value.is_i64() || value.is_u64()) {
+                self.add(at, format!("expected a whole number or a text, but found {}", found(value)));
+            }
+            return;
+        }
+        if let Some(choices) = schema.get("enum").and_then(Value::as_array).filter(|all| !all.contains(value)) {
+            let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
+            return self.add(at, format!("{}: expected one of {}", found(value), choices.join(", ")));
+        }
+        match (schema.get("type").and_then(Value::as_str), value) {
+            (Some("object"), Value::Object(fields)) => {
+                self.fields(schema, fields, at, flag("x-kubernetes-preserve-unknown-fields"))
+            }
+            (Some("array"), Value::Array(items)) => self.items(schema, items, at),
+            (Some("string"), Value::String(text)) => {
+                self.length(schema, "Length", text.chars().count(), "characters", at)
+            }
+            (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                self.range(schema, number, at);
+            }
+            (Some("boolean"), Value::Bool(_)) | (Some("number"), Value::Number(_)) | (None, _) => {}
+            (Some(kind), _) => {
+                let article = if matches!(kind, "object" | "array" | "integer") { "an" } else { "a" };
+                self.add(at, format!("expected {article} {kind}, but found {}", found(value)));
+            }
+        }
+    }
+
+    fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, at: &str, open: bool) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let rest = schema.get("additionalProperties");
+        for (name, value) in fields {
+            let at = format!("{at}.{name}");
+            match (properties.and_then(|all| all.get(name)), rest) {
+                (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => self.look(schema, value, &at),
+                (None, _) if open => {}
+                (None, _) => self.add(&at, "unknown field".to_owned()),
+            }
+        }
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        for name in required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
+            // The schema's generator takes a field of any value for one that must be there.
+            let any = properties
+                .and_then(|all| all.get(name))
+                .is_some_and(|schema| schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)));
+            if !any {
+                self.add(&format!("{at}.{name}"), "is required".to_owned());
+            }
+        }
+    }
+
+    fn items(&mut self, schema: &Value, items: &[Value], at: &str) {
+        self.length(schema, "Items", items.len(), "items", at);
+        let keys: Vec<&str> = schema
+            .get("x-kubernetes-list-map-keys")
+            .and_then(Value::as_array)
+            .map(|keys| keys.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let mut seen = BTreeSet::new();
+        for (index, item) in items.iter().enumerate() {
+            let at = format!("{at}[{index}]");
+            if let Some(schema) = schema.get("items") {
+                self.look(schema, item, &at);
+            }
+            let key: Vec<String> = keys.iter().filter_map(|key| item.get(key).map(Value::to_string)).collect();
+            if !keys.is_empty() && !seen.insert(key.clone()) {
+                self.add(&at, format!("{} {} is given twice", keys.join(", "), key.join(", ")));
+            }
+        }
+    }
+
+    fn length(&mut self, schema: &Value, what: &str, length: usize, unit: &str, at: &str) {
+        let bound = |name: &str| {
+            schema.get(format!("{name}{what}")).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
+        };
+        if let Some(most) = bound("max").filter(|most| length > *most) {
+            self.add(at, format!("{length} {unit}: expected at most {most}"));
+        }
+        if let Some(least) = bound("min").filter(|least| length < *least) {
+            self.add(at, format!("{length} {unit}: expected at least {least}"));
+        }
+    }
+
+    fn range(&mut self, schema: &Value, number: &serde_json::Number, at: &str) {
+        let Some(value) = number.as_f64() else { return };
+        let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
+        if let Some(most) = bound("maximum").filter(|most| value > *most) {
+            self.add(at, format!("{number}: expected at most {most}"));
+        }
+        if let Some(least) = bound("minimum").filter(|least| value < *least) {
+            self.add(at, format!("{number}: expected at least {least}"));
+        }
+    }
+}
+
+/// A value as messages show it.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null: leave the field out".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => crate::wire::faults::quoted(text),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(kind: &str, spec: &Value) -> Vec<String> {
+        faults(kind, &json!({"metadata": {}, "spec": spec})).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn all_faults_are_told_each_with_its_field() {
+        let spec = json!({
+            "level": "Wild",
+            "permissions": {"filesystem": {"reads": [], "write": "x", "read": [""]}},
+            "limits": {"threads": 0, "memory": 1.5, "fileDescriptors": "9"},
+            "volumes": [{"name": "a", "mountPath": "/a"}, {"name": "a"}],
+        });
+        assert_eq!(
+            of("SecurityContext", &spec),
+            [
+                r#"spec.level: "Wild": expected one of Pure, Controlled, Full, Sandboxed"#,
+                r#"spec.limits.fileDescriptors: expected an integer, but found "9""#,
+                "spec.limits.memory: expected a whole number or a text, but found 1.5",
+                "spec.limits.threads: 0: expected at least 1",
+                "spec.permissions.filesystem.read[0]: 0 characters: expected at least 1",
+                "spec.permissions.filesystem.reads: unknown field",
+                r#"spec.permissions.filesystem.write: expected an array, but found "x""#,
+                "spec.volumes[1].mountPath: is required",
+                r#"spec.volumes[1]: name "a" is given twice"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn inputs_may_be_any_json_and_may_be_absent() {
+        let reference = json!({"kind": "SecurityContext", "name": "c"});
+        let capability = json!({"kind": "CapabilityProvider", "name": "p", "id": "a.b"});
+        for inputs in [json!({"x": {"y": null}}), json!([1]), json!("x")] {
+            let spec = json!({"contextRef": reference, "capabilityRef": capability, "inputs": inputs});
+            assert_eq!(of("CapabilityExecution", &spec), Vec::<String>::new());
+        }
+        let spec = json!({"contextRef": reference, "capabilityRef": capability});
+        assert_eq!(of("CapabilityExecution", &spec), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_kind_has_a_schema() {
+        for kind in kinds() {
+            assert!(!of(kind, &json!({"nonsense": 1})).is_empty(), "{kind}");
+        }
+    }
+}
