@@ -14,14 +14,13 @@ kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restrict
 
 # --take-ownership: whoever works on the kinds has applied them by hand before.
 say "install the kinds"
-helm upgrade --install ccos-crds "$root/charts/ccos-crds" --namespace "$namespace" --take-ownership --force-conflicts >&2
-kubectl wait --for=condition=Established --timeout=30s crd --selector 'app.kubernetes.io/managed-by=Helm' >/dev/null 2>&1 ||
-    kubectl wait --for=condition=Established --timeout=30s "$(kubectl get crd -o name | grep -m1 'capabilityexecutions.security.ccos.dev')" >&2
+helm upgrade --install ccos-crds "$root/charts/ccos-crds" --namespace "$namespace" --take-ownership --force-conflicts \
+    --wait --timeout 1m >&2
 
 say "install the operator"
 digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
-    --set "image.registry=$registry" --set logLevel=debug \
+    --set "image.registry=$registry" \
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
     --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }
@@ -29,8 +28,7 @@ helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait 
 # Ready pods are not enough: the API server must have the new caBundle, and kube-proxy the endpoints. The answer must be ours, so
 # ask for something that only the webhook refuses.
 admission_answers() {
-    local answer
-    answer=$(kubectl create --dry-run=server -f - 2>&1 <<'YAML'
+    ! answer=$(kubectl create --dry-run=server -f - 2>&1 <<'YAML'
 apiVersion: security.ccos.dev/v1alpha1
 kind: CapabilityExecution
 metadata: {name: does-admission-answer, namespace: default}
@@ -39,8 +37,9 @@ spec:
   capabilityRef: {kind: CapabilityProvider, name: does-not-exist, id: does.not.exist}
   inputs: {}
 YAML
-    ) && die "an execution under a context that does not exist was admitted: $answer"
-    [[ $answer == *'denied the request'*does-not-exist* ]]
+    ) && [[ $answer == *'denied the request'*does-not-exist* ]]
 }
+trap 'say "the last answer: $answer"; "$root/e2e/logs.sh"' EXIT
 wait_for 60 "admission" admission_answers
+trap - EXIT
 say "ccos is installed in $namespace"

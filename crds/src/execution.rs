@@ -52,7 +52,7 @@ pub struct CapabilityExecutionSpec {
     /// What to run.
     pub capability_ref: CapabilityRef,
     /// What the code works on: any JSON, at most 256 KiB. Absent: `{}`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_json")]
     pub inputs: Option<Value>,
     /// Top-level fields of the inputs whose text comes from Secrets and ConfigMaps of the namespace; `inputs` must be an
@@ -252,7 +252,7 @@ pub struct Enforcement {
 #[serde(rename_all = "camelCase")]
 pub struct ResultStatus {
     /// The result itself, up to 2 KiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_json")]
     pub inline: Option<Value>,
     /// An immutable ConfigMap with a larger one.

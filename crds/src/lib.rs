@@ -89,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_absent_is_not_required() {
+        use kube::CustomResourceExt as _;
+        let crd = serde_json::to_value(CapabilityExecution::crd()).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        assert_eq!(spec["required"], serde_json::json!(["capabilityRef", "contextRef"]));
+        let crd = serde_json::to_value(CapabilityProvider::crd()).unwrap();
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        assert_eq!(spec["properties"]["capabilities"]["items"]["required"], serde_json::json!(["id"]));
+    }
+
+    #[test]
     fn no_field_has_a_default_since_it_would_change_what_was_signed() {
         fn defaults(schema: &Value) -> bool {
             match schema {

@@ -23,7 +23,7 @@ use crate::permissions::{KeyRef, Requires};
     derive = "PartialEq",
     doc = "CapabilityProvider offers capabilities: programs of an image, with what each requires.",
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
-    printcolumn(name = "Capabilities", type_ = "string", json_path = ".spec.capabilities[*].id"),
+    printcolumn(name = "Capabilities", type_ = "string", json_path = ".status.capabilities"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.source.image.reference", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -57,7 +57,7 @@ pub struct CapabilityProviderSpec {
     derive = "PartialEq",
     doc = "ClusterCapabilityProvider is a CapabilityProvider that can be used from any namespace.",
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
-    printcolumn(name = "Capabilities", type_ = "string", json_path = ".spec.capabilities[*].id"),
+    printcolumn(name = "Capabilities", type_ = "string", json_path = ".status.capabilities"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.source.image.reference", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -195,11 +195,11 @@ pub struct Capability {
     #[schemars(length(min = 1, max = 1024))]
     pub working_dir: Option<String>,
     /// A JSON Schema that inputs must fit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub input_schema: Option<Value>,
     /// A JSON Schema that results must fit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub output_schema: Option<Value>,
     /// What it needs. Absent: nothing but its own command.
@@ -214,6 +214,9 @@ pub struct CapabilityProviderStatus {
     /// The generation that the rest speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The ids of what it offers, for `kubectl get`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<String>,
     /// `Valid`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]

@@ -81,7 +81,8 @@ impl Material {
 /// If no certificate can be made.
 pub fn plan(stored: Option<Material>, names: &[String], now: Timestamp) -> Result<Plan, CertificateError> {
     let before = stored.as_ref().map(|stored| authorities(&stored.bundle, now)).unwrap_or_default();
-    let Some((stored, authority)) = stored.and_then(|stored| Some((authority(&stored, now)?, stored)).map(swap)) else {
+    let usable = stored.and_then(|stored| authority(&stored, now).map(|authority| (stored, authority)));
+    let Some((stored, authority)) = usable else {
         let (authority, certificate) = make_authority(now)?;
         let bundle = std::iter::once(certificate).chain(before).collect();
         return Ok(Plan::Replace(serving(&authority, bundle, names, now)?));
@@ -90,10 +91,6 @@ pub fn plan(stored: Option<Material>, names: &[String], now: Timestamp) -> Resul
         return Ok(Plan::Keep(stored));
     }
     Ok(Plan::Replace(serving(&authority, stored.bundle, names, now)?))
-}
-
-fn swap<A, B>((a, b): (A, B)) -> (B, A) {
-    (b, a)
 }
 
 /// The authority that is stored, if it is to be used on.
@@ -139,7 +136,8 @@ fn due(certificate: &X509Certificate<'_>, now: Timestamp) -> bool {
 
 /// The authorities of a bundle that have not expired, each as PEM: certificates that they signed are still served while
 /// the replicas change over.
-fn authorities(bundle: &str, now: Timestamp) -> Vec<String> {
+#[must_use]
+pub fn authorities(bundle: &str, now: Timestamp) -> Vec<String> {
     let unexpired = |pem: &Pem| {
         pem.parse_x509().is_ok_and(|certificate| certificate.validity().not_after.timestamp() > now.as_second())
     };

@@ -108,20 +108,7 @@ async fn publish(config_maps: &Api<ConfigMap>, key: &SigningKey) -> Result<Keys,
     let data = BTreeMap::from([(name.clone(), text.clone())]);
     let found = match config_maps.get_opt(CONFIG_MAP).await.map_err(read)? {
         Some(found) => found,
-        None => {
-            let fresh = ConfigMap {
-                metadata: ObjectMeta { name: Some(CONFIG_MAP.to_owned()), ..ObjectMeta::default() },
-                data: Some(data.clone()),
-                ..ConfigMap::default()
-            };
-            match config_maps.create(&PostParams::default(), &fresh).await {
-                Ok(created) => created,
-                Err(kube::Error::Api(status)) if status.is_already_exists() => {
-                    config_maps.get(CONFIG_MAP).await.map_err(read)?
-                }
-                Err(source) => return Err(write(source)),
-            }
-        }
+        None => create(config_maps, data.clone()).await?,
     };
     let published = found.data.as_ref().and_then(|data| data.get(&name)) == Some(&text);
     // A merge patch, not an apply: it adds to what is there, and an apply would take the keys before this one away,
@@ -133,4 +120,17 @@ async fn publish(config_maps: &Api<ConfigMap>, key: &SigningKey) -> Result<Keys,
         config_maps.patch(CONFIG_MAP, &PatchParams::default(), &patch).await.map_err(write)?
     };
     Ok(Keys::read(&found.data.unwrap_or_default()))
+}
+
+async fn create(config_maps: &Api<ConfigMap>, data: BTreeMap<String, String>) -> Result<ConfigMap, KeyError> {
+    let metadata = ObjectMeta { name: Some(CONFIG_MAP.to_owned()), ..ObjectMeta::default() };
+    let fresh = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+    match config_maps.create(&PostParams::default(), &fresh).await {
+        Ok(created) => Ok(created),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => config_maps
+            .get(CONFIG_MAP)
+            .await
+            .map_err(|source| KeyError::Api { what: "read ConfigMap \"ccos-receipt-keys\"", source }),
+        Err(source) => Err(KeyError::Api { what: "write ConfigMap \"ccos-receipt-keys\"", source }),
+    }
 }

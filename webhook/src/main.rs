@@ -235,17 +235,14 @@ fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared) 
 /// Watches all that the certificate depends on.
 fn keep_certificate(client: &Client, args: &Args, pulses: &Pulses) -> Keeper {
     let changed = Arc::new(Notify::new());
-    let source = match &args.certificate_dir {
-        Some(folder) => Source::Folder(folder.clone()),
-        None => {
-            let secrets: Api<Secret> = Api::namespaced(client.clone(), &args.namespace);
-            let pulse = pulses.add("certificate Secret");
-            tokio::spawn(watch::one(secrets, tls::SECRET, pulse, Arc::clone(&changed)));
-            Source::Own {
-                names: certificates::names(&args.service, &args.namespace),
-                namespace: args.namespace.clone(),
-            }
-        }
+    let source = if let Some(folder) = &args.certificate_dir {
+        Source::Folder(folder.clone())
+    } else {
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &args.namespace);
+        let pulse = pulses.add("certificate Secret");
+        tokio::spawn(watch::one(secrets, tls::SECRET, pulse, Arc::clone(&changed)));
+        let names = certificates::names(&args.service, &args.namespace);
+        Source::Own { names, namespace: args.namespace.clone() }
     };
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());

@@ -1,8 +1,9 @@
 //! Keeps the certificate that is served, and tells the API server whom to believe.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum_server::tls_rustls::RustlsConfig;
 use base64::Engine as _;
@@ -29,6 +30,10 @@ const MANAGER: &str = "ccos-webhook";
 const LOOK: Duration = Duration::from_secs(30);
 /// API servers hear of a new caBundle by a watch, each at its own time; a certificate that it alone vouches for waits.
 const SPREAD: Duration = Duration::from_secs(3);
+/// An authority in a caBundle that is none of ours stays this long: the other replicas may still serve what it signed,
+/// since mounted files reach each at its own time, and a rollout has two sources at once. Without this, replicas of
+/// different minds would take each other's authority away, in turns.
+const CHANGEOVER: Duration = Duration::from_mins(10);
 /// Another replica may be writing the Secret at the same time.
 const TRIES: usize = 5;
 
@@ -101,11 +106,12 @@ impl Keeper {
     /// Keeps it for ever.
     pub async fn keep(&self, config: RustlsConfig) {
         let mut served: Option<Served> = None;
+        let mut strangers = Strangers::default();
         loop {
-            match self.pass(&config, served.as_ref()).await {
+            match self.pass(&config, served.as_ref(), &mut strangers).await {
                 Ok(now) => served = Some(now),
                 Err(error) => {
-                    crate::probes::warn("the certificate could not be looked after; it is tried again", &error)
+                    crate::probes::warn("the certificate could not be looked after; it is tried again", &error);
                 }
             }
             tokio::select! {
@@ -115,10 +121,15 @@ impl Keeper {
         }
     }
 
-    async fn pass(&self, config: &RustlsConfig, served: Option<&Served>) -> Result<Served, TlsError> {
+    async fn pass(
+        &self,
+        config: &RustlsConfig,
+        served: Option<&Served>,
+        strangers: &mut Strangers,
+    ) -> Result<Served, TlsError> {
         let wanted = self.wanted().await?;
         if let Some(bundle) = &wanted.bundle {
-            self.publish(bundle).await?;
+            self.publish(&certificates::authorities(bundle, Timestamp::now()), strangers).await?;
         }
         if served != Some(&wanted) {
             // After the caBundle: the other way round, the API server would refuse what it can't check yet.
@@ -152,8 +163,7 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, bundle: &str) -> Result<(), TlsError> {
-        let bundle = BASE64.encode(bundle);
+    async fn publish(&self, wanted: &[String], strangers: &mut Strangers) -> Result<(), TlsError> {
         let kinds = [
             ApiResource::erase::<MutatingWebhookConfiguration>(&()),
             ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
@@ -163,23 +173,61 @@ impl Keeper {
             let read = |source| TlsError::Api { what: "read a webhook configuration", source };
             // The chart may not have made it yet; its watch tells when it has.
             let Some(found) = api.get_opt(CONFIGURATION).await.map_err(read)? else { continue };
-            let Some(wanted) = ca_bundles(&kind, &found.data, &bundle) else { continue };
+            strangers.see(&found.data, wanted, Instant::now());
+            let Some(patch) = ca_bundles(&kind, &found.data, wanted, &strangers.to_go(Instant::now())) else {
+                continue;
+            };
             let write = |source| TlsError::Api { what: "set the caBundle of a webhook configuration", source };
             let params = PatchParams::apply(MANAGER).force();
-            api.patch(CONFIGURATION, &params, &Patch::Apply(wanted)).await.map_err(write)?;
+            api.patch(CONFIGURATION, &params, &Patch::Apply(patch)).await.map_err(write)?;
             tracing::info!(kind = kind.kind, "set the caBundle");
         }
         Ok(())
     }
 }
 
-/// What has to be applied for all webhooks of a configuration to have this bundle; `None`: nothing, they have.
-fn ca_bundles(kind: &ApiResource, found: &Value, bundle: &str) -> Option<Value> {
+/// Authorities in caBundles that are none of ours, and since when they have been seen.
+#[derive(Debug, Default)]
+struct Strangers(BTreeMap<String, Instant>);
+
+impl Strangers {
+    fn see(&mut self, found: &Value, wanted: &[String], now: Instant) {
+        let all = found.get("webhooks").and_then(Value::as_array).into_iter().flatten().flat_map(present);
+        for authority in all.filter(|authority| !wanted.contains(authority)) {
+            self.0.entry(authority).or_insert(now);
+        }
+    }
+
+    fn to_go(&self, now: Instant) -> BTreeSet<String> {
+        let over = |since: &Instant| now.saturating_duration_since(*since) >= CHANGEOVER;
+        self.0.iter().filter(|(_, since)| over(since)).map(|(authority, _)| authority.clone()).collect()
+    }
+}
+
+/// The authorities of a webhook's caBundle.
+fn present(webhook: &Value) -> Vec<String> {
+    let bundle = webhook.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
+    let bundle = BASE64.decode(bundle).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    certificates::authorities(&bundle, Timestamp::now())
+}
+
+/// What has to be applied for all webhooks of a configuration to have these authorities, and none that has to go;
+/// `None`: nothing. Others stay, in whatever order they are: two replicas must not disagree over an order.
+fn ca_bundles(kind: &ApiResource, found: &Value, wanted: &[String], to_go: &BTreeSet<String>) -> Option<Value> {
     let webhooks = found.get("webhooks").and_then(Value::as_array)?;
-    if webhooks.iter().all(|one| one.pointer("/clientConfig/caBundle").and_then(Value::as_str) == Some(bundle)) {
+    let goes = |authority: &String| to_go.contains(authority) && !wanted.contains(authority);
+    let done = |webhook: &Value| {
+        let present = present(webhook);
+        wanted.iter().all(|authority| present.contains(authority)) && !present.iter().any(goes)
+    };
+    if webhooks.iter().all(done) {
         return None;
     }
-    let entry = |one: &Value| Some(json!({"name": one.get("name")?, "clientConfig": {"caBundle": bundle}}));
+    let entry = |webhook: &Value| {
+        let others = present(webhook).into_iter().filter(|authority| !wanted.contains(authority) && !goes(authority));
+        let bundle = wanted.iter().cloned().chain(others).collect::<String>();
+        Some(json!({"name": webhook.get("name")?, "clientConfig": {"caBundle": BASE64.encode(bundle)}}))
+    };
     Some(json!({
         "apiVersion": kind.api_version,
         "kind": kind.kind,
@@ -226,23 +274,55 @@ async fn file(path: &Path) -> Result<String, TlsError> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_webhook_gets_the_bundle_and_only_if_one_lacks_it() {
+    fn authority() -> String {
+        match certificates::plan(None, &["w".to_owned()], Timestamp::now()).unwrap() {
+            Plan::Replace(material) => certificates::authorities(&material.bundle, Timestamp::now()).remove(0),
+            Plan::Keep(_) => panic!("there is nothing to keep"),
+        }
+    }
+
+    fn webhook(name: &str, authorities: &[&String]) -> Value {
+        let bundle: String = authorities.iter().map(|one| one.as_str()).collect();
+        json!({"name": name, "clientConfig": {"caBundle": BASE64.encode(bundle)}})
+    }
+
+    fn applied(found: &Value, wanted: &String, to_go: &[&String]) -> Option<Value> {
         let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
-        let found = json!({"webhooks": [
-            {"name": "a.x", "clientConfig": {"caBundle": "new"}},
-            {"name": "b.x", "clientConfig": {"service": {"name": "s"}}},
-        ]});
-        let wanted = ca_bundles(&kind, &found, "new").unwrap();
-        assert_eq!(
-            wanted["webhooks"],
-            json!([
-                {"name": "a.x", "clientConfig": {"caBundle": "new"}},
-                {"name": "b.x", "clientConfig": {"caBundle": "new"}},
-            ])
-        );
-        assert_eq!(wanted["kind"], "MutatingWebhookConfiguration");
-        let done = json!({"webhooks": wanted["webhooks"]});
-        assert_eq!(ca_bundles(&kind, &done, "new"), None);
+        let to_go = to_go.iter().map(|one| (*one).clone()).collect();
+        ca_bundles(&kind, found, std::slice::from_ref(wanted), &to_go).map(|patch| {
+            assert_eq!(patch["kind"], "MutatingWebhookConfiguration");
+            patch["webhooks"].clone()
+        })
+    }
+
+    #[test]
+    fn every_webhook_gets_the_authority_and_only_if_one_lacks_it() {
+        let ours = authority();
+        let found = json!({"webhooks": [webhook("a.x", &[&ours]), {"name": "b.x", "clientConfig": {"service": {"name": "s"}}}]});
+        let wanted = json!([webhook("a.x", &[&ours]), webhook("b.x", &[&ours])]);
+        assert_eq!(applied(&found, &ours, &[]), Some(wanted.clone()));
+        assert_eq!(applied(&json!({"webhooks": wanted}), &ours, &[]), None);
+    }
+
+    #[test]
+    fn replicas_of_different_minds_do_not_take_each_others_authority_away() {
+        let (one, two) = (authority(), authority());
+        let found = json!({"webhooks": [webhook("a.x", &[&one])]});
+        let both = json!({"webhooks": applied(&found, &two, &[]).unwrap()});
+        assert_eq!(both["webhooks"], json!([webhook("a.x", &[&two, &one])]));
+        assert_eq!((applied(&both, &one, &[]), applied(&both, &two, &[])), (None, None));
+    }
+
+    #[test]
+    fn a_stranger_goes_when_the_changeover_is_over() {
+        let (ours, old) = (authority(), authority());
+        let found = json!({"webhooks": [webhook("a.x", &[&old, &ours])]});
+        let (mut strangers, start) = (Strangers::default(), Instant::now());
+        strangers.see(&found, std::slice::from_ref(&ours), start);
+        strangers.see(&found, std::slice::from_ref(&ours), start + Duration::from_mins(9));
+        assert!(strangers.to_go(start + Duration::from_mins(9)).is_empty());
+        let to_go = strangers.to_go(start + Duration::from_mins(10));
+        assert_eq!(to_go, BTreeSet::from([old.clone()]));
+        assert_eq!(applied(&found, &ours, &[&old]), Some(json!([webhook("a.x", &[&ours])])));
     }
 }

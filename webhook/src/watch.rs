@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 
 /// Each watch begins anew, with a list, this often. A watch of kube's tells nothing of bookmarks or of its own restarts,
 /// so in a quiet cluster only a list shows that it lives; and a cache that missed an event is right again.
-const RELIST: Duration = Duration::from_secs(240);
+const RELIST: Duration = Duration::from_mins(4);
 
 /// A watch that was not heard of for so long is dead: a list and its retries fit between.
-pub const DEAD: Duration = Duration::from_secs(360);
+pub const DEAD: Duration = Duration::from_mins(6);
 
 /// All watches.
 #[derive(Clone, Debug, Default)]

@@ -75,8 +75,10 @@ where
 {
     let metadata = provider.metadata();
     let earlier = before.as_ref().map_or(&[][..], |status| &status.conditions);
+    let ids: Vec<&str> = provider.spec().capabilities.iter().map(|capability| capability.id.as_str()).collect();
     let status = CapabilityProviderStatus {
         observed_generation: metadata.generation,
+        capabilities: Some(ids.join(",")),
         conditions: vec![valid(wire::provider(provider), metadata, earlier)],
     };
     if before.as_ref() != Some(&status) {

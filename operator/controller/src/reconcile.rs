@@ -43,6 +43,9 @@ pub(crate) struct Ctx {
     pub(crate) waker: Waker,
 }
 
+/// How long a cache may take to show what was written: then it is looked at again.
+const CACHE_LAG: Duration = Duration::from_millis(100);
+
 /// Looks at an execution and does the next thing.
 pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -> Result<Action, Error> {
     let now = Timestamp::now();
@@ -56,6 +59,8 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
     match (pod, status::attempted(&object)) {
         (Some(pod), _) => attend(&object, &pod, &ctx, now).await,
         (None, Some(name)) => lost(&object, name, &ctx, now).await,
+        // Begun by us, and the caches are behind: beginning again would be refused, but it would cost writes.
+        (None, None) if ctx.queue.places().contains_key(&uid(&object)) => Ok(Action::requeue(CACHE_LAG)),
         (None, None) => begin(&object, &ctx, now).await,
     }
 }

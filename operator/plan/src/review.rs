@@ -39,6 +39,9 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
     let reference = &object.spec.context_ref;
     let context = match &found.context {
         None => Found::Missing(context_display(reference.kind, &reference.name)),
+        Some(context) if context.metadata().deletion_timestamp.is_some() => {
+            Found::Missing(format!("{} is being deleted", context.display()))
+        }
         Some(context) => match wire::context(context, now) {
             Ok(parsed) => Found::Valid(parsed),
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),

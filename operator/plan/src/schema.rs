@@ -79,11 +79,11 @@ impl Faults {
         }
         match (schema.get("type").and_then(Value::as_str), value) {
             (Some("object"), Value::Object(fields)) => {
-                self.fields(schema, fields, at, flag("x-kubernetes-preserve-unknown-fields"))
+                self.fields(schema, fields, at, flag("x-kubernetes-preserve-unknown-fields"));
             }
             (Some("array"), Value::Array(items)) => self.items(schema, items, at),
             (Some("string"), Value::String(text)) => {
-                self.length(schema, "Length", text.chars().count(), "characters", at)
+                self.length(schema, "Length", text.chars().count(), "characters", at);
             }
             (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
                 self.range(schema, number, at);
@@ -109,13 +109,7 @@ impl Faults {
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
         for name in required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
-            // The schema's generator takes a field of any value for one that must be there.
-            let any = properties
-                .and_then(|all| all.get(name))
-                .is_some_and(|schema| schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)));
-            if !any {
-                self.add(&format!("{at}.{name}"), "is required".to_owned());
-            }
+            self.add(&format!("{at}.{name}"), "is required".to_owned());
         }
     }
 

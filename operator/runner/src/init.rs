@@ -19,7 +19,7 @@ use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
 use crate::pipes::{Pipe, Pipes};
 use crate::prove::Probes;
-use crate::view::rules::RESULT_FILE;
+use crate::view::rules::{RESULT_FILE, SHARED_SCRATCH};
 use crate::workload::{self, Command};
 
 /// The order to end politely: SIGTERM to the workload's first process.
@@ -178,8 +178,7 @@ impl Init<'_> {
 
     fn conclude(&mut self, cpu_time_exceeded: bool) -> std::io::Result<(Ended, Vec<u8>)> {
         let cpu = self.meter.total(self.kernel)?;
-        let tmp = AbsolutePath::parse("/tmp").map_err(std::io::Error::other)?;
-        let space = self.kernel.space(&tmp)?;
+        let space = self.kernel.space(&AbsolutePath::literal(SHARED_SCRATCH[0]))?;
         let (result, bytes) = result_file();
         let ended = Ended {
             // Without a status it still hangs somewhere; the runner outside kills the namespace after this.

@@ -145,7 +145,7 @@ fn completed(seen: &Seen, file: &ResultFile) -> Verdict {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(value) => match value.to_string().len() {
             size if size > INLINE_RESULT_LIMIT => too_large(from, Some(size)),
-            _ => Verdict { end: End::Completed, message: String::new(), result: Some(value) },
+            _inline => Verdict { end: End::Completed, message: String::new(), result: Some(value) },
         },
         Err(error) => ends(
             End::InvalidResult,

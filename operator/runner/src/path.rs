@@ -31,6 +31,22 @@ impl AbsolutePath {
         if normal { Ok(Self(text.to_owned())) } else { Err(PathError { found: text.to_owned() }) }
     }
 
+    /// A path that is written in this crate: not for what comes from anywhere else.
+    pub(crate) fn literal(text: &'static str) -> Self {
+        debug_assert!(Self::parse(text).is_ok(), "{text}");
+        Self(text.to_owned())
+    }
+
+    /// As seen where `/` is at `base`: `/a` at `/proc/1/root` is `/proc/1/root/a`.
+    #[must_use]
+    pub fn at(&self, base: &Self) -> Self {
+        match (base.0.as_str(), self.0.as_str()) {
+            ("/", _) => self.clone(),
+            (_, "/") => base.clone(),
+            (base, own) => Self(format!("{base}{own}")),
+        }
+    }
+
     /// `/`.
     #[must_use]
     pub fn root() -> Self {
@@ -140,6 +156,8 @@ mod tests {
         assert_eq!(deep.rest_in(&path("/a")), Some(path("/b/c")));
         assert_eq!(deep.rest_in(&deep), Some(AbsolutePath::root()));
         assert_eq!(path("/a").parent().parent(), AbsolutePath::root());
+        assert_eq!(deep.at(&path("/a")), path("/a/a/b/c"));
+        assert_eq!((deep.at(&AbsolutePath::root()), AbsolutePath::root().at(&deep)), (deep.clone(), deep.clone()));
         assert_eq!(deep.child(".."), None);
         assert_eq!(deep.child("x/y"), None);
     }

@@ -77,7 +77,6 @@ pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
     let no_text = || PrepareError::Command { program: request.program.clone(), found: "NUL".to_owned() };
     // By its listed name: programs look at argv[0] and at the name that they were found by.
     let started = Command::new(request.program.as_str(), &request.arguments, &environment).ok_or_else(no_text)?;
-    let path = |text: &str| AbsolutePath::parse(text).unwrap_or_else(|_| AbsolutePath::root());
     let limits = limits(request);
     Ok(Plan {
         probes: Probes {
@@ -86,7 +85,7 @@ pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
             steps: steps.clone(),
             outside: outside_address(),
             shared_memory: SharedMemory::KEY,
-            scratch: path(SHARED_SCRATCH[0]),
+            scratch: AbsolutePath::literal(SHARED_SCRATCH[0]),
             disk_bytes: request.disk_bytes,
             limits: limits.clone(),
             process_creation: request.process_creation,
@@ -95,7 +94,7 @@ pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
         },
         isolation: Isolation { uid: request.uid, gid: request.gid, disk_bytes: request.disk_bytes, steps },
         confinement: Confinement {
-            input: path(INPUT_FILE),
+            input: AbsolutePath::literal(INPUT_FILE),
             outputs: (pipes.output.1.as_raw_fd(), pipes.error.1.as_raw_fd()),
             setup: pipes.setup.1.as_raw_fd(),
             limits,
@@ -153,7 +152,7 @@ fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
     ];
     let all = must.into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
-    Ok(all.filter_map(|path| AbsolutePath::parse(path).ok()).collect())
+    Ok(all.map(AbsolutePath::literal).collect())
 }
 
 fn outside_address() -> SocketAddr {

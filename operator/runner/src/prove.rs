@@ -18,6 +18,9 @@ use crate::view::{Mode, Step};
 /// Scratch space is a tmpfs, which the kernel rounds up to pages.
 const PAGE: u64 = 4096;
 
+/// Created where it must not be, and removed where it was.
+const PROBE_FILE: &str = "/.ccos-probe";
+
 /// What is tried.
 #[derive(Debug)]
 pub struct Probes {
@@ -178,21 +181,17 @@ impl Prover<'_> {
     fn files(&mut self, probes: &Probes) -> Result<(), ConfinementFailed> {
         for canary in &probes.canaries {
             self.refused(FILES, &Attempt::Open(canary.clone()))?;
-            for root in ["/proc/1/root", "/proc/self/root", "/proc/1/cwd"] {
-                if let Ok(around) = AbsolutePath::parse(&format!("{root}{canary}")) {
-                    self.refused(FILES, &Attempt::Open(around))?;
-                }
+            for root in ["/proc/1/root", "/proc/self/root", "/proc/1/cwd"].map(AbsolutePath::literal) {
+                self.refused(FILES, &Attempt::Open(canary.at(&root)))?;
             }
         }
         for path in &probes.blocked {
             self.refused(FILES, &Attempt::Open(path.clone()))?;
         }
-        for path in ["/proc/1", "/proc/1/fd"].iter().filter_map(|text| AbsolutePath::parse(text).ok()) {
+        for path in ["/proc/1", "/proc/1/fd"].map(AbsolutePath::literal) {
             self.refused(FILES, &Attempt::Open(path))?;
         }
-        if let Some(file) = AbsolutePath::root().child(".ccos-probe") {
-            self.refused(FILES, &Attempt::Create(file))?;
-        }
+        self.refused(FILES, &Attempt::Create(AbsolutePath::literal(PROBE_FILE)))?;
         self.refused(FILES, &Attempt::Mount(probes.scratch.clone()))
     }
 
@@ -217,10 +216,9 @@ impl Prover<'_> {
     }
 
     fn commands(&mut self, scratch: &AbsolutePath) -> Result<(), ConfinementFailed> {
-        if let Some(file) = scratch.child(".ccos-probe") {
-            self.refused(COMMANDS, &Attempt::Execute(file.clone()))?;
-            self.refused(COMMANDS, &Attempt::MapCode(file))?;
-        }
+        let file = AbsolutePath::literal(PROBE_FILE).at(scratch);
+        self.refused(COMMANDS, &Attempt::Execute(file.clone()))?;
+        self.refused(COMMANDS, &Attempt::MapCode(file))?;
         self.refused(COMMANDS, &Attempt::AnonymousFile)?;
         self.proven(COMMANDS, "noexec, seccomp");
         Ok(())

@@ -43,7 +43,9 @@ pub fn line(report: &Report) -> String {
 pub fn excerpt(bytes: &[u8], most: usize) -> String {
     let shown = bytes.get(..most).unwrap_or(bytes);
     let rest = if shown.len() < bytes.len() { "…" } else { "" };
-    format!("\"{}\"{rest}", shown.escape_ascii())
+    // Apostrophes are common in messages of people, and harmless between quotation marks.
+    let text = shown.escape_ascii().to_string().replace("\\'", "'");
+    format!("\"{text}\"{rest}")
 }
 
 #[cfg(test)]
@@ -101,5 +103,6 @@ mod tests {
     fn an_excerpt_has_no_control_characters() {
         assert_eq!(excerpt(b"\x1b[31mred\n\xff", 9), "\"\\x1b[31mred\\n\"…");
         assert_eq!(excerpt(b"", 9), "\"\"");
+        assert_eq!(excerpt(b"can't \\'", 9), "\"can't \\\\'\"");
     }
 }

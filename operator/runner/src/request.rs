@@ -211,9 +211,9 @@ fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {
     let Volume { source, mount_path } = volume;
     let request =
         VolumeRequest { source: path("volumes.source", source)?, mount_path: path("volumes.mountPath", mount_path)? };
-    let ours = ["/proc", "/dev"].iter().filter_map(|text| AbsolutePath::parse(text).ok());
+    let ours = ["/proc", "/dev"].map(AbsolutePath::literal);
     let taken = SHARED_SCRATCH.contains(&mount_path.as_str())
-        || ours.into_iter().any(|own| request.mount_path.is_within(&own) || request.mount_path == AbsolutePath::root());
+        || ours.iter().any(|own| request.mount_path.is_within(own) || request.mount_path == AbsolutePath::root());
     if taken {
         return Err(value("volumes.mountPath", "a folder that is not the baseline's", &format!("{mount_path:?}")));
     }

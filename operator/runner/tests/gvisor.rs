@@ -55,6 +55,12 @@ tests! {
             ("open:/run/ccos/input.json", json!("{\"city\":\"Paris\"}")),
             ("write:/run/ccos/input.json", json!("EACCES")),
             ("write:/x", json!("EROFS")),
+            ("truncate:/etc/group", json!("EACCES")),
+            // gVisor does not hold a read-only tmpfs against its files' owner, where only attributes change. These
+            // files are the workload's alone; image and volumes hold (see the next tests).
+            ("chmod:/etc/passwd", json!("ok")),
+            ("truncate:/etc/passwd", json!("ok")),
+            ("write:/etc/passwd", json!("EROFS")),
             ("write:/tmp/x", json!("ok")),
             ("write:/dev/shm/x", json!("ok")),
         ]);
@@ -399,6 +405,12 @@ tests! {
         assert!(denied.report.message.contains("PermissionError: [Errno 1]"), "{}", denied.report.message);
         let allowed = Pod::new("python-forks").debian().creates_processes().command(&["/usr/bin/python3", "-c", code]).run();
         assert_eq!(allowed.report.end, End::Completed, "{allowed:#?}");
+        // The loader is executable, but it can't map a program that is not.
+        let code = "import os, shutil; shutil.copy('/usr/bin/python3', '/tmp/p'); \
+            os.execv('/lib64/ld-linux-x86-64.so.2', ['ld', '/tmp/p', '-c', 'print(1)'])";
+        let loaded = Pod::new("python-loader").debian().command(&["/usr/bin/python3", "-c", code]).run();
+        assert_eq!((loaded.report.end, loaded.report.exit_code), (End::NonZeroExit, Some(127)), "{loaded:#?}");
+        assert!(loaded.report.message.contains("/tmp/p: failed to map segment"), "{}", loaded.report.message);
     }
 
     scripts_and_links_of_busybox_work {

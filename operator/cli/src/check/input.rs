@@ -80,7 +80,8 @@ impl fmt::Display for Fault {
 #[derive(Debug)]
 pub(super) struct Input<'a> {
     namespace: &'a str,
-    pub(super) executions: BTreeMap<String, (Place, CapabilityExecution)>,
+    /// The number is 0 but for those whose name the API server makes up: of these there may be many of one prefix.
+    pub(super) executions: BTreeMap<(String, usize), (Place, CapabilityExecution)>,
     pub(super) contexts: BTreeMap<String, (Place, AnyContext)>,
     pub(super) providers: BTreeMap<String, (Place, AnyProvider)>,
     /// What was left out.
@@ -161,11 +162,13 @@ impl<'a> Input<'a> {
         let cluster = matches!(kind, "ClusterSecurityContext" | "ClusterCapabilityProvider");
         let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
         let namespace = text("/metadata/namespace").unwrap_or(self.namespace).to_owned();
-        let generated = text("/metadata/generateName").filter(|_| kind == "CapabilityExecution");
-        let Some(name) = text("/metadata/name").or(generated) else {
+        let named = text("/metadata/name");
+        let generated = text("/metadata/generateName").filter(|_| kind == "CapabilityExecution" && named.is_none());
+        let Some(name) = named.or(generated) else {
             return faults.push(Fault::at(place.clone(), "metadata.name: is required"));
         };
         let name = if cluster { name.to_owned() } else { format!("{namespace}/{name}") };
+        let generated = generated.is_some();
         let place = Place { object: format!("{kind} {name}"), ..place.clone() };
 
         let structure = schema::faults(kind, &document);
@@ -176,13 +179,13 @@ impl<'a> Input<'a> {
         let known = match kind {
             "CapabilityExecution" => read::<CapabilityExecution>(document).map(|mut object| {
                 object.metadata.namespace = Some(namespace);
-                insert(&mut self.executions, unique(&name, object.metadata.name.is_none()), &place, object)
+                let number = if generated { self.executions.len() + 1 } else { 0 };
+                insert(&mut self.executions, (name, number), &place, object)
             }),
             "SecurityContext" => read(document)
                 .map(|object| insert(&mut self.contexts, key, &place, AnyContext::Namespaced(Arc::new(object)))),
-            "ClusterSecurityContext" => {
-                read(document).map(|object| insert(&mut self.contexts, key, &place, AnyContext::Cluster(Arc::new(object))))
-            }
+            "ClusterSecurityContext" => read(document)
+                .map(|object| insert(&mut self.contexts, key, &place, AnyContext::Cluster(Arc::new(object)))),
             "CapabilityProvider" => read(document)
                 .map(|object| insert(&mut self.providers, key, &place, AnyProvider::Namespaced(Arc::new(object)))),
             "ClusterCapabilityProvider" => read(document)
@@ -198,16 +201,11 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The name under which an execution is reported.
-fn unique(name: &str, generated: bool) -> String {
-    if generated { format!("{name}*") } else { name.to_owned() }
-}
-
 fn read<T: DeserializeOwned>(document: Value) -> Result<T, serde_json::Error> {
     serde_json::from_value(document)
 }
 
 /// Inserts, and says where the one is that was there.
-fn insert<T>(all: &mut BTreeMap<String, (Place, T)>, key: String, place: &Place, object: T) -> Option<Place> {
+fn insert<K: Ord, T>(all: &mut BTreeMap<K, (Place, T)>, key: K, place: &Place, object: T) -> Option<Place> {
     all.insert(key, (place.clone(), object)).map(|(place, _)| place)
 }

@@ -141,7 +141,8 @@ pub fn default_isolations() -> Isolations {
 
 /// Contexts and providers have to be valid even if no execution names them: the cluster would refuse them.
 fn grants(input: &Input, now: Timestamp, faults: &mut Vec<Fault>) {
-    let contexts = input.contexts.values().filter_map(|(place, object)| Some((place, wire::context(object, now).err()?)));
+    let contexts =
+        input.contexts.values().filter_map(|(place, object)| Some((place, wire::context(object, now).err()?)));
     let providers = input.providers.values().filter_map(|(place, object)| Some((place, wire::provider(object).err()?)));
     for (place, errors) in contexts.chain(providers) {
         faults.extend(errors.0.into_iter().map(|error| Fault::field(place, error)));
@@ -150,7 +151,7 @@ fn grants(input: &Input, now: Timestamp, faults: &mut Vec<Fault>) {
 
 fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut Vec<Fault>) -> Vec<Report> {
     let mut reports = Vec::new();
-    for (name, (place, object)) in &input.executions {
+    for ((name, _), (place, object)) in &input.executions {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
         let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();

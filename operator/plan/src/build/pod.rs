@@ -19,7 +19,7 @@ use super::{Order, RUNNER_MEMORY, names};
 const USER: i64 = 1000;
 
 /// From SIGTERM to SIGKILL, in seconds: the runner gives the workload 2 of them.
-const GRACE: i64 = 5;
+const GRACE: i64 = 10;
 
 /// Beyond the start deadline and the wall time, in seconds, before Kubernetes ends a pod whose runner did not.
 const BACKSTOP: i64 = 30;

@@ -29,6 +29,9 @@ pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Fo
     let CapabilityRef { kind, name, id } = reference;
     let kind = provider_kind(*kind);
     let Some(object) = object else { return Found::Missing(format!("{kind} {name:?}")) };
+    if object.metadata().deletion_timestamp.is_some() {
+        return Found::Missing(format!("{kind} {name:?} is being deleted"));
+    }
     let found = object.spec().capabilities.iter().enumerate().find(|(_, capability)| capability.id == *id);
     let Some((at, capability)) = found else {
         return Found::Missing(format!("capability {id:?} of {kind} {name:?}"));

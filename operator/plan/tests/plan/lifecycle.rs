@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::{Value, json};
 
-use crate::world::{claims, cluster, context, execution, found, granted, now, provider, stamped};
+use crate::world::{claims, cluster, context, execution, found, granted, now, provider, stamped, time};
 
 fn pod(status: Value) -> Pod {
     let labels = ccos_plan::build::names::labels(&execution());
@@ -62,7 +62,11 @@ fn started() -> (CapabilityExecution, References) {
 
 #[test]
 fn the_runners_report_is_the_end() {
-    for (end, reason) in [("Completed", "Completed"), ("WallTimeExceeded", "WallTimeExceeded"), ("ConfinementFailed", "ConfinementFailed")] {
+    for (end, reason) in [
+        ("Completed", "Completed"),
+        ("WallTimeExceeded", "WallTimeExceeded"),
+        ("ConfinementFailed", "ConfinementFailed"),
+    ] {
         assert_eq!(end_of(&terminated(&report(end), "Error", 1)), reason);
     }
 }
@@ -75,14 +79,22 @@ fn the_kernels_word_on_memory_beats_the_runners() {
 
 #[test]
 fn a_runner_that_says_nothing_or_nonsense_is_an_internal_error_and_never_completed() {
-    for message in ["", "{}", "null", r#"{"version":2,"end":"Completed","proven":[]}"#, r#"{"version":1,"end":"Completed","proven":[],"x":1}"#] {
+    for message in [
+        "",
+        "{}",
+        "null",
+        r#"{"version":2,"end":"Completed","proven":[]}"#,
+        r#"{"version":1,"end":"Completed","proven":[],"x":1}"#,
+    ] {
         assert_eq!(end_of(&terminated(message, "Completed", 0)), "InternalError", "{message}");
     }
 }
 
 #[test]
 fn nodes_end_pods_for_their_own_reasons() {
-    for (reason, end) in [("Evicted", "Evicted"), ("DeadlineExceeded", "WallTimeExceeded"), ("NodeShutdown", "NodeLost")] {
+    for (reason, end) in
+        [("Evicted", "Evicted"), ("DeadlineExceeded", "WallTimeExceeded"), ("NodeShutdown", "NodeLost")]
+    {
         assert_eq!(end_of(&pod(json!({"phase": "Failed", "reason": reason, "message": "m"}))), end);
     }
 }
@@ -145,8 +157,14 @@ fn replace(found: &mut References, change: impl FnOnce(&mut SecurityContext)) {
 #[test]
 fn what_changed_between_admission_and_start_ends_it_with_its_reason() {
     assert_eq!(refusal(|object, _| object.spec.desired_state = Some(DesiredState::Cancelled)), "Cancelled");
-    assert_eq!(refusal(|_, found| found.may_use = ccos_policy::Use::Forbidden("user \"ann\"".to_owned())), "UseRevoked");
+    assert_eq!(
+        refusal(|_, found| found.may_use = ccos_policy::Use::Forbidden("user \"ann\"".to_owned())),
+        "UseRevoked"
+    );
     assert_eq!(refusal(|_, found| found.context = None), "ContextNotFound");
+    let dying =
+        |context: &mut SecurityContext| context.metadata.deletion_timestamp = Some(time("2026-11-24T06:10:00Z"));
+    assert_eq!(refusal(|_, found| replace(found, dying)), "ContextNotFound");
     assert_eq!(refusal(|_, found| replace(found, |context| context.spec.permissions = None)), "FileReadDenied");
     assert_eq!(
         refusal(|_, found| replace(found, |context| {
@@ -154,7 +172,10 @@ fn what_changed_between_admission_and_start_ends_it_with_its_reason() {
         })),
         "ContextExpired"
     );
-    assert_eq!(refusal(|_, found| replace(found, |context| context.metadata.uid = Some("c1".to_owned()))), "ReceiptInvalid");
+    assert_eq!(
+        refusal(|_, found| replace(found, |context| context.metadata.uid = Some("c1".to_owned()))),
+        "ReceiptInvalid"
+    );
 }
 
 #[test]
@@ -199,8 +220,10 @@ fn a_pod_whose_labels_were_changed_has_left_its_fence() {
 
 #[test]
 fn a_runtime_is_there_when_a_ready_node_has_its_handler() {
-    let class: RuntimeClass =
-        serde_json::from_value(json!({"metadata": {"name": "gvisor"}, "handler": "runsc", "scheduling": {"nodeSelector": {"sandbox": "yes"}}})).unwrap();
+    let class: RuntimeClass = serde_json::from_value(
+        json!({"metadata": {"name": "gvisor"}, "handler": "runsc", "scheduling": {"nodeSelector": {"sandbox": "yes"}}}),
+    )
+    .unwrap();
     let node = |ready: &str, handler: &str, label: &str| -> Node {
         serde_json::from_value(json!({"metadata": {"labels": {"sandbox": label}}, "status": {
             "conditions": [{"type": "Ready", "status": ready}], "runtimeHandlers": [{"name": handler}]}}))
@@ -237,8 +260,10 @@ fn who_waits_for_something_else_holds_nobody_up() {
 
 #[test]
 fn a_pod_that_does_not_start_in_time_says_what_it_waits_for() {
-    let waiting = pod(json!({"phase": "Pending", "containerStatuses": [{"name": "runner", "image": "", "imageID": "", "ready": false,
-        "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such host"}}}]}));
+    let waiting = pod(
+        json!({"phase": "Pending", "containerStatuses": [{"name": "runner", "image": "", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such host"}}}]}),
+    );
     let Seen::Starting(why) = status::observe(&waiting) else { panic!() };
     assert_eq!(step::overdue(&waiting, &why, &cluster(), now()), None);
     let late = "2026-11-24T06:11:00Z".parse().unwrap();

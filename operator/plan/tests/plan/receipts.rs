@@ -38,7 +38,10 @@ fn without_a_receipt_nothing_runs() {
 
 #[test]
 fn a_claim_that_was_changed_is_a_forgery() {
-    assert_eq!(verdict(&tampered(|value| value["claims"]["requester"]["user"] = json!("eve"))), Err(ReceiptError::Forged));
+    assert_eq!(
+        verdict(&tampered(|value| value["claims"]["requester"]["user"] = json!("eve"))),
+        Err(ReceiptError::Forged)
+    );
 }
 
 #[test]
@@ -67,10 +70,9 @@ fn a_dry_runs_receipt_is_void() {
 
 #[test]
 fn a_receipt_of_another_namespace_or_name_is_foreign() {
-    for claims in [
-        Claims { namespace: "other".to_owned(), ..good() },
-        Claims { name: Some("other".to_owned()), ..good() },
-    ] {
+    for claims in
+        [Claims { namespace: "other".to_owned(), ..good() }, Claims { name: Some("other".to_owned()), ..good() }]
+    {
         assert!(matches!(verdict(&stamped(execution(), claims)), Err(ReceiptError::Foreign { .. })));
     }
 }

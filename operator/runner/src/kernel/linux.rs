@@ -1,5 +1,6 @@
 //! The kernel itself.
 
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, open, openat};
@@ -9,9 +10,6 @@ use rustix::process::Pid;
 
 use super::{Attempt, Call, Kernel, Limit, Resource, Space};
 use crate::path::AbsolutePath;
-
-/// The view's own files are a few folders, links and texts, of which the input document is the largest.
-const VIEW_OPTIONS: &std::ffi::CStr = c"size=16m,mode=0755";
 
 /// The name of the scratch space while the view is built.
 const SCRATCH: &str = ".ccos-scratch";
@@ -69,9 +67,10 @@ impl Kernel for Linux {
             Call::HostName(name) => rustix::system::sethostname(name.as_bytes()),
             Call::LoopbackUp => loopback_up(),
             Call::PrivateMounts => mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
-            Call::MountView { at } => {
+            Call::MountView { at, bytes } => {
+                let options = CString::new(format!("size={bytes},mode=0755")).map_err(|_| Errno::INVAL)?;
                 let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-                mount("tmpfs", *at, "tmpfs", flags, VIEW_OPTIONS)?;
+                mount("tmpfs", *at, "tmpfs", flags, options.as_c_str())?;
                 self.view = Some(open(*at, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
                 Ok(())
             }

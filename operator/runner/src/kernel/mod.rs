@@ -78,6 +78,8 @@ pub enum Call {
     MountView {
         /// A folder outside of the view.
         at: &'static str,
+        /// Its size: the view's own files, and little more.
+        bytes: u64,
     },
     /// The one tmpfs that bounds all scratch space together.
     MountScratch {
@@ -173,7 +175,7 @@ impl fmt::Display for Call {
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::LoopbackUp => f.write_str("lo up"),
             Self::PrivateMounts => f.write_str("private mounts"),
-            Self::MountView { at } => write!(f, "mount view {at}"),
+            Self::MountView { at, bytes } => write!(f, "mount view {at} {bytes} bytes"),
             Self::MountScratch { bytes } => write!(f, "mount scratch {bytes} bytes"),
             Self::Build(step) => write!(f, "{step}"),
             Self::HideScratchRoot => f.write_str("hide scratch root"),

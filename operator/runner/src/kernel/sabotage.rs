@@ -69,7 +69,7 @@ impl<K: Kernel> Kernel for Sabotaged<K> {
                 rustix::mount::mount_remount("/tmp", MountFlags::BIND | MountFlags::NOSUID, c"")
             }
             ("old-root", Call::HideScratchRoot) => {
-                let at = AbsolutePath::parse("/ccos/profile").map_err(|_| Errno::INVAL)?;
+                let at = AbsolutePath::literal("/ccos/profile");
                 let source = crate::view::Source { root: "/".to_owned(), path: at.clone() };
                 // Before the root goes: HideScratchRoot is the last call with both.
                 self.kernel.call(&Call::Build(Step::Show { source, at, mode: Mode::ReadOnly }))

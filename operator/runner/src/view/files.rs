@@ -200,3 +200,74 @@ pub(crate) fn walk_creating(root: &OwnedFd, path: &AbsolutePath, mode: Mode) -> 
 pub(crate) fn is_there(folder: &OwnedFd, name: &str) -> bool {
     rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("ccos-runner-{name}-{}", std::process::id()));
+            fs::create_dir_all(folder.join("real/..2026/inner")).unwrap();
+            fs::write(folder.join("real/..2026/key"), "value").unwrap();
+            fs::write(folder.join("outside"), "outside").unwrap();
+            for (at, to) in [("up", "../outside"), ("loop", "loop"), ("folder", "..2026"), ("..data", "..2026")] {
+                symlink(to, folder.join("real").join(at)).unwrap();
+            }
+            Self(folder)
+        }
+
+        fn root(&self) -> Root {
+            Root::open("test", self.0.join("real").to_str().unwrap()).unwrap()
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn path(text: &str) -> AbsolutePath {
+        AbsolutePath::parse(text).unwrap()
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let tree = Tree::new("walk");
+        let root = tree.root();
+        let kind =
+            |at: &str| walk(&root.folder, &path(at)).map(|file| FileType::from_raw_mode(fstat(file).unwrap().st_mode));
+        assert_eq!(kind("/..2026/key"), Ok(FileType::RegularFile));
+        for link in ["/up", "/loop", "/folder"] {
+            assert_eq!(kind(link), Ok(FileType::Symlink), "{link}");
+        }
+        assert_eq!(kind("/folder/key"), Err(rustix::io::Errno::NOTDIR));
+        for link in ["/up/new", "/folder/new", "/loop"] {
+            assert!(walk_creating(&root.folder, &path(link), Mode::RWXU).is_err(), "{link}");
+        }
+        assert!(!tree.0.join("real/..2026/new").exists());
+        walk_creating(&root.folder, &path("/..2026/inner/a/b"), Mode::RWXU).unwrap();
+        assert!(tree.0.join("real/..2026/inner/a/b").is_dir());
+    }
+
+    #[test]
+    fn files_of_an_atomic_writer_are_where_its_link_leads_but_no_further() {
+        let tree = Tree::new("atomic");
+        let root = tree.root();
+        assert_eq!(root.real(path("/key")), path("/..2026/key"));
+        assert_eq!(root.real(path("/")), path("/..2026"));
+        for target in ["..", "../outside", "private", "/etc", "..2026/inner", "."] {
+            let link = tree.0.join("real/..data");
+            fs::remove_file(&link).unwrap();
+            symlink(target, &link).unwrap();
+            assert_eq!(tree.root().real(path("/key")), path("/key"), "{target}");
+        }
+    }
+}

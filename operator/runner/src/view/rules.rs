@@ -122,7 +122,7 @@ impl Rules {
         for text in CONFIGURATION {
             rules.add_baseline(text, Rights::Read, tree)?;
         }
-        for path in SHARED_SCRATCH.iter().filter_map(|text| AbsolutePath::parse(text).ok()) {
+        for path in SHARED_SCRATCH.map(AbsolutePath::literal) {
             rules.baseline.push(Grant { path, rights: Rights::Write });
         }
         rules.add_links(&command.links);
@@ -159,9 +159,7 @@ impl Rules {
         let devices = DEVICES.map(|path| (path, Fixed::Device));
         let links = DEVICE_LINKS.map(|(path, to)| (path, Fixed::Link(to.to_owned())));
         for (path, what) in fixed.into_iter().chain(devices).chain(links) {
-            if let Ok(path) = AbsolutePath::parse(path) {
-                self.fixed.insert(path, what);
-            }
+            self.fixed.insert(AbsolutePath::literal(path), what);
         }
     }
 
@@ -171,8 +169,8 @@ impl Rules {
         }
     }
 
-    fn add_baseline(&mut self, text: &str, rights: Rights, tree: &dyn Tree) -> Result<(), TooManyLinks> {
-        let Ok(path) = AbsolutePath::parse(text) else { return Ok(()) };
+    fn add_baseline(&mut self, text: &'static str, rights: Rights, tree: &dyn Tree) -> Result<(), TooManyLinks> {
+        let path = AbsolutePath::literal(text);
         // An image may hold anything: a library folder that links into /proc, a volume or a generated file is no
         // library folder.
         let found = resolve(tree, &path)?;
@@ -205,7 +203,7 @@ impl Rules {
 
     fn is_ours(&self, path: &AbsolutePath) -> bool {
         self.fixed.keys().any(|fixed| path.is_within(fixed))
-            || SHARED_SCRATCH.iter().filter_map(|text| AbsolutePath::parse(text).ok()).any(|own| path.is_within(&own))
+            || SHARED_SCRATCH.map(AbsolutePath::literal).iter().any(|own| path.is_within(own))
     }
 
     fn volume_of(&self, path: &AbsolutePath) -> Option<&AbsolutePath> {

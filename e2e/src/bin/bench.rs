@@ -1,0 +1,231 @@
+//! What admission and execution cost, measured in one run beside their peers: prints the table of `docs/benchmarks.md`.
+//!
+//! Bias: all requests go through `kubectl proxy`, which adds its share to both sides of each comparison; executions and Jobs
+//! take turns, so that whatever else the machine does meets both; cluster and load share one machine.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark: what goes wrong ends it"
+)]
+
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ccos_e2e::api::{Api, path};
+use ccos_e2e::fixture::{Fixture as _, pod};
+use ccos_e2e::{Namespace, cluster, context, execution, kubectl, namespace, until};
+use serde_json::{Value, json};
+
+/// Requests of each kind, after so many that are not counted.
+const REQUESTS: usize = 400;
+const WARM_UP: usize = 40;
+
+/// Executions and Jobs.
+const RUNS: usize = 10;
+
+fn main() {
+    let ns = namespace("bench");
+    ns.apply(context("analysts").reads("/data/**").capacity(4));
+    ns.apply(ccos_e2e::provider("tools"));
+    let audit = Audit::open();
+
+    println!("{}\n", machine());
+    println!("| what | p50 | p99 |\n|---|---|---|");
+    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bench"}});
+    let config_maps = format!("/api/v1/namespaces/{}/configmaps?dryRun=All", ns.name);
+    let executions = format!("{}?dryRun=All", path("CapabilityExecution", &ns.name));
+    let admitted = execution("bench").of("CapabilityProvider", "tools").object().clone();
+    let mut denied = admitted.clone();
+    denied["spec"]["contextRef"]["name"] = json!("nobody");
+    let plain = latencies(&config_maps, &config_map, 201);
+    let allowed = latencies(&executions, &admitted, 201);
+    let refused = latencies(&executions, &denied, 403);
+    for (what, times) in [
+        ("dry-run create of a ConfigMap: no webhook", &plain),
+        ("dry-run create of a CapabilityExecution, admitted: two webhooks", &allowed),
+        ("dry-run create of a CapabilityExecution, denied", &refused),
+    ] {
+        println!("| {what} | {} | {} |", millis(percentile(times, 50)), millis(percentile(times, 99)));
+    }
+
+    let mut times = [Vec::new(), Vec::new()];
+    // The first of each pulls images and fills caches.
+    for number in 0..=RUNS {
+        let pair = [run_execution(&ns, number), run_job(&ns, number)];
+        if number > 0 {
+            times[0].push(pair[0]);
+            times[1].push(pair[1]);
+        }
+    }
+    let [ours, jobs] = times.map(|mut times| {
+        times.sort_unstable();
+        times
+    });
+    println!("\n| from create to the end, {RUNS} each, taking turns | median | worst |\n|---|---|---|");
+    println!(
+        "| CapabilityExecution of `true`, until `Finished` | {} | {} |",
+        millis(percentile(&ours, 50)),
+        millis(ours[RUNS - 1])
+    );
+    println!(
+        "| Job of the same image and RuntimeClass, until `Complete` | {} | {} |",
+        millis(percentile(&jobs, 50)),
+        millis(jobs[RUNS - 1])
+    );
+    println!("| ratio | {:.2} | |", percentile(&ours, 50).as_secs_f64() / percentile(&jobs, 50).as_secs_f64());
+
+    match audit {
+        None => println!("\nAPI writes per execution: not counted, there is no audit log."),
+        Some(audit) => {
+            let writes = audit.writes(&ns.name);
+            let total: usize = writes.iter().map(|(_, count)| count).sum();
+            let each =
+                |count: usize| f64::from(u32::try_from(count).unwrap()) / f64::from(u32::try_from(RUNS + 1).unwrap());
+            println!("\n| writes of the controller per execution | {:.1} |\n|---|---|", each(total));
+            for (what, count) in writes {
+                println!("| {what} | {:.1} |", each(count));
+            }
+        }
+    }
+}
+
+/// Sorted times of requests over one connection that is kept open.
+fn latencies(path: &str, object: &Value, code: u16) -> Vec<Duration> {
+    let api = Api::new();
+    let mut times = Vec::with_capacity(REQUESTS);
+    let mut answers = Vec::with_capacity(REQUESTS);
+    for number in 0..WARM_UP + REQUESTS {
+        let start = Instant::now();
+        let answer = api.create(path, object, None);
+        let took = start.elapsed();
+        if number >= WARM_UP {
+            times.push(took);
+            answers.push(answer);
+        }
+    }
+    for answer in answers {
+        assert_eq!(answer.code, code, "{:#}", answer.body);
+    }
+    times.sort_unstable();
+    times
+}
+
+fn run_execution(ns: &Namespace, number: usize) -> Duration {
+    let name = format!("bench-{number}");
+    let object = execution(&name).of("CapabilityProvider", "tools").object().clone();
+    let finished = |object: &Value| condition(object, "Finished");
+    let took = timed(ns, &path("CapabilityExecution", &ns.name), &object, &format!("capex/{name}"), finished);
+    let ended = ns.get(&format!("capex/{name}"));
+    assert!(condition(&ended, "Succeeded"), "{ended:#}");
+    ns.kubectl(["delete", "capex", &name]);
+    gone(ns);
+    took
+}
+
+fn run_job(ns: &Namespace, number: usize) -> Duration {
+    let name = format!("bench-{number}");
+    let mut template = pod(&name, &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/true"], &[]);
+    template["spec"]["runtimeClassName"] = json!("gvisor");
+    template["spec"]["containers"][0]["resources"]["limits"] = json!({"cpu": "100m", "memory": "80Mi"});
+    let object = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+        "spec": {"backoffLimit": 0, "template": {"spec": template["spec"]}},
+    });
+    let complete = |object: &Value| condition(object, "Complete");
+    let took =
+        timed(ns, &format!("/apis/batch/v1/namespaces/{}/jobs", ns.name), &object, &format!("job/{name}"), complete);
+    ns.kubectl(["delete", "job", &name, "--cascade=foreground"]);
+    gone(ns);
+    took
+}
+
+/// From create until a watch says that it is so.
+fn timed(ns: &Namespace, path: &str, object: &Value, what: &str, so: impl Fn(&Value) -> bool) -> Duration {
+    let api = Api::new();
+    let start = Instant::now();
+    let answer = api.create(path, object, None);
+    assert_eq!(answer.code, 201, "{:#}", answer.body);
+    let version = answer.body["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let took = api.watch(
+        &format!("{path}?watch=1&fieldSelector=metadata.name={name}&resourceVersion={version}&timeoutSeconds=60"),
+        |event| so(&event["object"]).then(|| start.elapsed()),
+    );
+    took.unwrap_or_else(|| panic!("{what} in {}: not so after a minute", ns.name))
+}
+
+fn condition(object: &Value, kind: &str) -> bool {
+    let all = object["status"]["conditions"].as_array();
+    all.into_iter().flatten().any(|one| one["type"] == kind && one["status"] == "True")
+}
+
+/// The node is free for the next one.
+fn gone(ns: &Namespace) {
+    until("the pods are gone", 60, || ns.list("pods").is_empty().then_some(()));
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// The API server's audit log, from here on.
+struct Audit {
+    file: std::fs::File,
+}
+
+impl Audit {
+    fn open() -> Option<Self> {
+        let path = std::env::var("CCOS_AUDIT_LOG").unwrap_or_else(|_| "/var/lib/ccos-e2e/log/audit.log".to_owned());
+        let mut file = std::fs::File::open(path).ok()?;
+        file.seek(SeekFrom::End(0)).unwrap();
+        Some(Self { file })
+    }
+
+    /// What the controller wrote about executions of this namespace: verb and resource, and how often.
+    fn writes(mut self, namespace: &str) -> Vec<(String, usize)> {
+        let mut text = String::new();
+        self.file.read_to_string(&mut text).unwrap();
+        let user = format!("system:serviceaccount:{}:ccos-controller", cluster::OPERATOR);
+        let mut counts = std::collections::BTreeMap::new();
+        for event in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let reference = &event["objectRef"];
+            // What is asked of the authorizer has no namespace in its reference, and is no write; it is told apart.
+            let here = reference["namespace"] == namespace || reference["resource"] == "subjectaccessreviews";
+            // Of contexts and providers, once and not for each execution.
+            let ours = reference["resource"] != "securitycontexts" && reference["resource"] != "capabilityproviders";
+            if event["user"]["username"] == user.as_str() && here && ours {
+                let part = |name: &str| reference[name].as_str().unwrap_or_default().to_owned();
+                let sub = reference["subresource"].as_str().map_or_else(String::new, |sub| format!("/{sub}"));
+                let what = format!("{} {}{sub}", event["verb"].as_str().unwrap_or_default(), part("resource"));
+                *counts.entry(what).or_default() += 1;
+            }
+        }
+        counts.into_iter().collect()
+    }
+}
+
+/// On what this was measured.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu_info = read("/proc/cpuinfo");
+    let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = cpu_info.lines().filter(|line| line.starts_with("processor")).count();
+    let memory =
+        read("/proc/meminfo").split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 20;
+    let kernel =
+        Command::new("uname").arg("-r").output().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
+    let server = kubectl(["version"]).json()["serverVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned();
+    format!(
+        "Measured on {cores} cores ({}), {memory} GiB, Linux {}, Kubernetes {server}, one node that runs all of the cluster.",
+        model.trim_start_matches(['\t', ' ', ':']),
+        kernel.unwrap_or_default()
+    )
+}

@@ -1,0 +1,382 @@
+//! What is admitted is within its grant, and nothing else is admitted.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+use ccos_e2e::fixture::{CAPABILITY, Fixture as _};
+use ccos_e2e::namespace::unique;
+use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider};
+use serde_json::{Value, json};
+
+#[test]
+fn a_requirement_within_the_grant_is_admitted_and_one_beyond_it_is_rejected_with_all_reasons() {
+    let ns = namespace("grant");
+    ns.apply(context("analysts").reads("/data/**").reads("/etc/ssl/certs").set("limits.memory", "512Mi"));
+    ns.would_accept(execution("paris").reads("/data/in").limit("memory", "512Mi"));
+    let rejected = ns.rejects(
+        execution("paris")
+            .reads("/etc/**")
+            .writes("/data/out")
+            .connects(json!({"host": "api.example.com", "ports": [{"port": 443}]}))
+            .limit("memory", "2Gi"),
+    );
+    let rejected = rejected
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]")
+        .with(Reason::FileWriteDenied, "requires.permissions.filesystem.write[0]")
+        .with(Reason::NetworkDenied, "requires.permissions.network.outbound[0]")
+        .with(Reason::LimitExceeded, "requires.limits.memory")
+        .with(Reason::Unenforceable, "requires.permissions.network.outbound")
+        .of(5);
+    let by = format!("; required by {CAPABILITY} of CapabilityProvider \"paris\"");
+    let lines: Vec<&str> = rejected.message().lines().collect();
+    assert!(
+        lines[0].ends_with(r#"CapabilityExecution "paris" requires more than SecurityContext "analysts" grants:"#),
+        "{rejected}"
+    );
+    assert_eq!(
+        lines[1..],
+        [
+            format!(
+                r#"  requires.permissions.filesystem.read[0] "/etc/**": not granted, e.g. /etc; granted: /data/**, /etc/ssl/certs{by}"#
+            ),
+            format!(r#"  requires.permissions.filesystem.write[0] "/data/out": not granted; granted: nothing{by}"#),
+            format!(
+                r#"  requires.permissions.network.outbound[0] "api.example.com:443": not granted; granted: nothing{by}"#
+            ),
+            format!("  requires.limits.memory 2Gi: exceeds 512Mi{by}"),
+            format!(
+                "  requires.permissions.network.outbound: network rules are not held yet; write [], which is held: no network at all{by}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn blocked_path_wins_over_a_grant() {
+    let ns = namespace("blocked-wins");
+    ns.apply(context("analysts").reads("/data/**").blocks("/data/private/**"));
+    ns.would_accept(execution("open").reads("/data/open"));
+    ns.rejects(execution("secret").reads("/data/private/key"))
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]")
+        .saying("blocked by /data/private/**");
+    ns.rejects(execution("all").reads("/data"))
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]")
+        .saying("blocked by /data/private/**");
+}
+
+#[test]
+fn data_does_not_grant_database() {
+    let ns = namespace("segments");
+    ns.apply(context("analysts").reads("/data"));
+    ns.would_accept(execution("data").reads("/data/base"));
+    ns.rejects(execution("base").reads("/database"))
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]");
+}
+
+#[test]
+fn an_execution_narrows_its_capability_and_never_widens_it() {
+    let ns = namespace("narrows");
+    ns.apply(context("analysts").reads("/data/**"));
+    let of_data = |name: &str| execution(name).reads("/data/in");
+    ns.would_accept(of_data("narrow").set("requires.permissions.filesystem.read", json!(["/data/in/today"])));
+    ns.would_accept(of_data("none").set("requires.permissions.filesystem.read", json!([])));
+    // Granted by the context, and still not the capability's.
+    ns.rejects(of_data("wide").set("requires.permissions.filesystem.read", json!(["/data"])))
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]")
+        .saying("wider than the capability's");
+}
+
+#[test]
+fn a_requester_without_use_is_rejected_and_one_with_it_is_accepted() {
+    let ns = namespace("use");
+    ns.apply(context("analysts"));
+    ns.allow("ann", &[]);
+    ns.allow("bob", &["others"]);
+    ns.user("bob").rejects(execution("others")).with(Reason::UseForbidden, "contextRef");
+    let ran = ns.user("ann").rejects_at_first(&execution("mine"), Reason::UseForbidden, "contextRef", || {
+        ns.allow("ann", &["analysts"]);
+    });
+    ran.completes();
+}
+
+#[test]
+fn a_cluster_context_serves_every_namespace_to_those_who_may_use_it() {
+    let ns = namespace("cluster-context");
+    let name = unique("analysts");
+    ns.apply(context(&name).for_all_namespaces().reads("/data/**").capacity(2));
+    ns.apply(provider(&name).for_all_namespaces());
+    ns.allow("ann", &[&name]);
+    let shared = |id: &str| execution(id).under_cluster(&name).of("ClusterCapabilityProvider", &name);
+    // The right to use a namesake of the namespace is not the right to use it.
+    ns.user("ann").rejects(shared("hers")).with(Reason::UseForbidden, "contextRef");
+    ns.rejects(execution("wide").under_cluster(&name).reads("/etc"))
+        .with(Reason::FileReadDenied, "requires.permissions.filesystem.read[0]")
+        .saying(&format!("ClusterSecurityContext {name:?}"));
+    ns.accepts(shared("his")).completes();
+}
+
+#[test]
+fn what_does_not_exist_is_named() {
+    let ns = namespace("missing");
+    ns.rejects(execution("nothing")).with(Reason::ContextNotFound, "contextRef");
+    ns.apply(context("analysts"));
+    ns.rejects(execution("nobody").of("CapabilityProvider", "nobody"))
+        .with(Reason::CapabilityNotFound, "capabilityRef");
+    ns.rejects(execution("other").set("capabilityRef.id", "tools.other"))
+        .with(Reason::CapabilityNotFound, "capabilityRef");
+}
+
+#[test]
+fn an_expired_context_admits_nothing() {
+    let ns = namespace("expired");
+    ns.apply(context("analysts").set("expiry", json!({"type": "At", "at": "2030-01-01T00:00:00Z"})));
+    ns.would_accept(execution("before"));
+    ns.apply(context("analysts").set("expiry", json!({"type": "At", "at": "2020-01-01T00:00:00Z"})));
+    ns.rejects(execution("after")).with(Reason::ContextExpired, "contextRef");
+}
+
+#[test]
+fn a_full_context_takes_the_right_to_escalate() {
+    let ns = namespace("escalate");
+    ns.role("ann", &json!([
+        {"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": ["create", "update", "patch", "get"]},
+    ]));
+    let full = || context("all").set("level", "Full");
+    let ann = ns.user("ann");
+    ann.would_be_allowed(context("some").reads("/data"));
+    ann.rejects(full()).cause("FieldValueForbidden", "spec.level").code(403).saying("escalate");
+    ns.role(
+        "ann",
+        &json!([
+            {"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": ["escalate"]},
+        ]),
+    );
+    ccos_e2e::until("the new right", 20, || (ns.create(Some("ann"), &full(), "?dryRun=All").code == 201).then_some(()));
+}
+
+#[test]
+fn the_author_of_a_context_can_read_what_it_mounts() {
+    let ns = namespace("volumes");
+    ns.kubectl(["create", "secret", "generic", "keys", "--from-literal=key=s3cret"]);
+    ns.role(
+        "ann",
+        &json!([{"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": ["create"]}]),
+    );
+    let mounts = || context("mounts").volume("keys", "/keys", json!({"secret": {"secretName": "keys"}}));
+    ns.user("ann").rejects(mounts()).cause("FieldValueForbidden", "spec.volumes[0].secret.secretName").code(403);
+    ns.would_accept(mounts());
+}
+
+#[test]
+fn a_requester_who_cannot_read_a_secret_cannot_have_it_read() {
+    let ns = namespace("secrets");
+    ns.apply(context("analysts").environment("TOKEN"));
+    ns.kubectl(["create", "secret", "generic", "keys", "--from-literal=key=s3cret"]);
+    ns.allow("ann", &["analysts"]);
+    let with_secret = execution("secret")
+        .shell("read -r x; echo \"[\\\"$TOKEN\\\", $x]\"")
+        .requires_variable("TOKEN")
+        .set("env", json!([{"name": "TOKEN", "secretKeyRef": {"name": "keys", "key": "key"}}]))
+        .set("inputsFrom", json!([{"secretKeyRef": {"name": "keys", "key": "key"}, "as": "key"}]));
+    ccos_e2e::until("ann may use it", 20, || {
+        (ns.create(Some("ann"), &execution("plain"), "?dryRun=All").code == 201).then_some(())
+    });
+    ns.user("ann").rejects(with_secret.clone()).with(Reason::UseForbidden, "inputsFrom[0].secretKeyRef");
+    let ran = ns.user("ann").rejects_at_first(&with_secret, Reason::UseForbidden, "env[0].secretKeyRef", || {
+        ns.role(
+            "ann",
+            &json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["keys"], "verbs": ["get"]}]),
+        );
+    });
+    assert_eq!(*ran.completes().result(), json!(["s3cret", {"key": "s3cret"}]));
+}
+
+#[test]
+fn a_spec_that_was_admitted_does_not_change_but_for_desired_state() {
+    let ns = namespace("immutable");
+    ns.apply(context("analysts"));
+    let held = ns.accepts(execution("held").set("desiredState", "Suspended"));
+    for (field, patch) in [
+        ("spec.inputs", json!({"inputs": {"a": 1}})),
+        ("spec.env", json!({"env": [{"name": "A", "value": "b"}]})),
+        ("spec.isolation", json!({"isolation": "Kata"})),
+        ("spec.requires", json!({"requires": {"permissions": {"filesystem": {"read": []}}}})),
+        ("spec.ttlSecondsAfterFinished", json!({"ttlSecondsAfterFinished": 0})),
+    ] {
+        let answer = ns.merge(None, "held", &json!({"spec": patch}));
+        let refused = ccos_e2e::Refused { answer, manifest: patch.to_string() };
+        refused.invalid(field).saying("create a new CapabilityExecution");
+    }
+    let answer = ns.merge(None, "held", &json!({"spec": {"contextRef": {"name": "others"}}}));
+    assert_eq!(answer.code, 422, "{:#}", answer.body);
+    let receipt = json!({"metadata": {"annotations": {"security.ccos.dev/receipt": "{}"}}});
+    let before = held.object()["metadata"]["annotations"].clone();
+    let answer = ns.merge(None, "held", &receipt);
+    assert!(answer.code == 422 || answer.body["metadata"]["annotations"] == before, "{:#}", answer.body);
+    assert_eq!(held.object()["metadata"]["annotations"], before);
+
+    held.desire("Running");
+    held.completes();
+}
+
+#[test]
+fn cancelled_is_final() {
+    let ns = namespace("final");
+    ns.apply(context("analysts"));
+    let held = ns.accepts(execution("held").set("desiredState", "Suspended"));
+    held.desire("Cancelled");
+    for state in [json!("Running"), json!("Suspended"), Value::Null] {
+        let answer = ns.merge(None, "held", &json!({"spec": {"desiredState": state}}));
+        let refused = ccos_e2e::Refused { answer, manifest: String::new() };
+        refused.code(422).saying("Cancelled is final");
+    }
+    held.ends(EndReason::Cancelled);
+}
+
+#[test]
+fn invalid_objects_are_told_each_field() {
+    let ns = namespace("invalid");
+    ns.rejects(context("pattern").reads("/data/[ab]")).invalid("spec.permissions.filesystem.read[0]");
+    ns.rejects(context("dots").reads("/data/../etc")).invalid("spec.permissions.filesystem.read[0]");
+    // A pattern that isn't understood would block nothing.
+    ns.rejects(context("blocked").blocks("/data/{a,b}")).invalid("spec.permissions.filesystem.blocked[0]");
+    ns.rejects(context("both").reads("data").blocks("/a//b"))
+        .invalid("spec.permissions.filesystem.read[0]")
+        .invalid("spec.permissions.filesystem.blocked[0]");
+    ns.rejects(context("host").set("permissions.network.blocked", json!([{"host": "a..b"}])))
+        .invalid("spec.permissions.network.blocked[0].host");
+    ns.rejects(context("pure").set("level", "Pure").reads("/data")).code(422).saying("level Pure grants nothing");
+    ns.rejects(context("level").set("level", "Wild")).invalid("spec.level");
+    ns.rejects(provider("version").set("version", "one")).invalid("spec.version");
+    ns.rejects(provider("command").capability("command", json!(["true"]))).invalid("spec.capabilities[0].command[0]");
+    ns.apply(context("analysts"));
+    ns.rejects(execution("own").variable("CCOS_INPUT_FILE", "x")).invalid("spec.env[0].name");
+    ns.rejects(execution("large").set("inputs", json!({"text": "x".repeat(300 * 1024)}))).invalid("spec.inputs");
+}
+
+#[test]
+fn a_field_that_nobody_knows_is_refused() {
+    let ns = namespace("unknown");
+    ns.apply(context("analysts"));
+    let typo = execution("typo").set("requires.permissions.filesystem.reads", json!(["/data"]));
+    let answer = kubectl(["create", "-f", "-"]).inside(&ns.name).input(typo.manifest()).run();
+    assert!(
+        !answer.ok && answer.err.contains("unknown field \"spec.requires.permissions.filesystem.reads\""),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_dry_run_creates_nothing_and_its_receipt_is_void() {
+    let ns = namespace("dry-run");
+    ns.apply(context("analysts"));
+    let answer = ns.create(None, &execution("dry"), "?dryRun=All");
+    assert_eq!(answer.code, 201, "{:#}", answer.body);
+    let receipt = answer.body["metadata"]["annotations"]["security.ccos.dev/receipt"].as_str().unwrap();
+    let receipt: Value = serde_json::from_str(receipt).unwrap();
+    assert_eq!(receipt["claims"]["void"], true, "{receipt:#}");
+    assert_eq!(ns.list("capabilityexecutions"), Vec::<Value>::new());
+    let ran = ns.accepts(execution("dry"));
+    let stored = ran.object()["metadata"]["annotations"]["security.ccos.dev/receipt"].as_str().unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&stored).unwrap()["claims"]["void"], false, "{stored}");
+}
+
+#[test]
+fn a_receipt_that_a_client_brings_is_discarded() {
+    let ns = namespace("discarded");
+    ns.apply(context("analysts"));
+    let brought =
+        execution("brought").annotated("security.ccos.dev/receipt", r#"{"kid":"x","claims":{},"signature":""}"#);
+    let ran = ns.accepts(brought);
+    assert_ne!(
+        ran.object()["metadata"]["annotations"]["security.ccos.dev/receipt"],
+        json!(r#"{"kid":"x","claims":{},"signature":""}"#)
+    );
+    ran.completes();
+}
+
+#[test]
+fn an_object_on_its_way_out_is_left_alone() {
+    let ns = namespace("leaving");
+    ns.apply(context("analysts"));
+    let held = ns.accepts(execution("held").set("desiredState", "Suspended"));
+    ns.kubectl([
+        "patch",
+        "capex",
+        "held",
+        "--type=merge",
+        "-p",
+        r#"{"metadata":{"finalizers":["e2e.ccos.dev/hold"]}}"#,
+    ]);
+    ns.kubectl(["delete", "capex", "held", "--wait=false"]);
+    let leaving = held.object();
+    assert!(leaving["metadata"]["deletionTimestamp"].is_string(), "{leaving:#}");
+    // Its context is gone, and it may still leave.
+    ns.kubectl(["delete", "securitycontext", "analysts"]);
+    ns.kubectl(["patch", "capex", "held", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
+    held.is_deleted();
+}
+
+/// What a release does not hold is refused, never ignored; and the message says what to write instead.
+#[test]
+fn what_cannot_be_held_is_unenforceable_with_advice() {
+    let ns = namespace("unenforceable");
+    let outbound = json!({"host": "api.example.com", "ports": [{"port": 443}]});
+    let all = context("analysts")
+        .reads("/data/**")
+        .set("permissions.network.outbound", json!([outbound]))
+        .set("permissions.ipc.connect", json!(["/run/app.sock"]))
+        .set("isolation.allowed", json!(["GVisor", "Container", "Wasm"]));
+    ns.apply(all.volume("scratch", "/data", json!({"emptyDir": {"sizeLimit": "1Mi"}})));
+    ns.would_accept(execution("plain").reads("/data/a"));
+    let refused = |execution, field: &str, advice: &str| {
+        ns.rejects(execution).with(Reason::Unenforceable, field).saying(advice);
+    };
+    refused(execution("network").connects(outbound), "requires.permissions.network.outbound", "write []");
+    refused(
+        execution("ipc").capability("requires.permissions.ipc.connect", json!(["/run/app.sock"])),
+        "requires.permissions.ipc.connect[0]",
+        "remove it",
+    );
+    refused(execution("container").set("isolation", "Container"), "isolation", "use GVisor");
+    refused(execution("wasm").set("isolation", "Wasm"), "isolation", "use GVisor");
+    refused(execution("glob").reads("/data/*.csv"), "requires.permissions.filesystem.read[0]", r#"write "/data""#);
+    refused(execution("retries").set("retries.limit", 1), "retries.limit", "remove retries");
+    refused(
+        execution("tag").provider("source.image.reference", "registry.local/tools:1"),
+        "provider.spec.source.image.reference",
+        "write name@sha256:",
+    );
+    refused(
+        execution("signed").provider("signature", json!({"cosign": {"publicKey": "PEM"}})),
+        "provider.spec.signature",
+        "pin the image by digest",
+    );
+    refused(
+        execution("schema").capability("inputSchema", json!({"type": "object"})),
+        "provider.spec.capabilities[0].inputSchema",
+        "check in the code",
+    );
+}
+
+#[test]
+fn a_context_that_cannot_be_held_warns_its_author_and_admits_nothing() {
+    let ns = namespace("unheld");
+    let audited = context("analysts").set("audit.level", "Standard");
+    let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(audited.manifest()).run();
+    assert!(answer.ok && answer.err.contains("Warning: spec.audit: executions under it are refused"), "{answer:?}");
+    ns.rejects(execution("audited")).with(Reason::Unenforceable, "context.spec.audit");
+}
+
+#[test]
+fn an_isolation_that_the_context_does_not_allow_is_denied() {
+    let ns = namespace("isolation");
+    ns.apply(context("analysts").set("isolation", json!({"allowed": ["GVisor"], "default": "GVisor"})));
+    ns.would_accept(execution("gvisor").set("isolation", "GVisor"));
+    ns.rejects(execution("kata").set("isolation", "Kata")).with(Reason::IsolationNotAllowed, "isolation");
+}

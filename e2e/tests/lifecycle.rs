@@ -1,0 +1,397 @@
+//! From creation to deletion: what waits, what runs, what stops, and what is left.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ccos_e2e::fixture::{Fixture as _, pod, yaml};
+use ccos_e2e::running::child;
+use ccos_e2e::{
+    Context, EndReason, Namespace, Reason, WaitReason, cluster, context, execution, kubectl, namespace, until,
+};
+use serde_json::{Value, json};
+
+/// The pod that the plan makes of a Kata execution, as its own tests have it.
+const KATA_POD: &str = include_str!("../../operator/plan/tests/plan/snapshots/plan__children__kata-pod.snap");
+
+#[test]
+fn kubectl_shows_what_matters() {
+    let ns = namespace("columns");
+    ns.apply(context("analysts").capacity(3).set("limits.memory", "256Mi"));
+    ns.accepts(execution("paris")).completes();
+    let table = |what: &str| -> Vec<Vec<String>> {
+        let text = ns.kubectl(["get", what]);
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let executions = table("capex");
+    assert_eq!(executions[0], ["NAME", "CONTEXT", "CAPABILITY", "ISOLATION", "SUCCEEDED", "REASON", "AGE"]);
+    assert_eq!(executions[1][..6], ["paris", "analysts", "tools.run", "GVisor", "True", "Completed"]);
+    let contexts = table("secctx");
+    assert_eq!(contexts[0], ["NAME", "LEVEL", "ISOLATION", "MEMORY", "CAPACITY", "VALID", "EXPIRES", "AGE"]);
+    assert_eq!(contexts[1][..2], ["analysts", "Controlled"]);
+    assert!(contexts[1].contains(&"True".to_owned()), "{contexts:?}");
+    assert_eq!(table("capprov").len(), 2);
+    let all = ns.kubectl(["get", "ccos", "-o", "name"]);
+    assert_eq!(all.lines().count(), 3, "{all}");
+}
+
+#[test]
+fn kubectl_explains_the_kinds() {
+    let explained = |what: &str| kubectl(["explain", what]).succeeds();
+    let requires = explained("capex.spec.requires");
+    assert!(requires.contains("Narrows what the capability requires, never widens it."), "{requires}");
+    assert!(requires.contains("permissions") && requires.contains("limits"), "{requires}");
+    assert!(explained("secctx.spec.permissions.filesystem.blocked").contains("wins over all of the above"));
+    for what in ["secctx", "csecctx", "capprov", "ccapprov", "capex"] {
+        assert!(explained(what).contains("DESCRIPTION"), "{what}");
+    }
+}
+
+#[test]
+fn children_are_made_in_the_namespace_and_go_with_their_execution() {
+    let ns = namespace("children");
+    ns.apply(context("analysts").capacity(2));
+    let ran = ns.accepts(execution("paris"));
+    ran.completes();
+    let (object, name) = (ran.object(), ran.child());
+    for kind in ["networkpolicy", "configmap", "pod"] {
+        let made = ns.get(&format!("{kind}/{name}"));
+        let owner = &made["metadata"]["ownerReferences"][0];
+        assert_eq!(
+            (&owner["kind"], &owner["uid"]),
+            (&json!("CapabilityExecution"), &object["metadata"]["uid"]),
+            "{made:#}"
+        );
+        assert_eq!(made["metadata"]["ownerReferences"].as_array().unwrap().len(), 1, "{made:#}");
+        assert_eq!(made["metadata"]["labels"]["security.ccos.dev/execution-uid"], object["metadata"]["uid"]);
+    }
+    let policy = ns.get(&format!("networkpolicy/{name}"));
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!((&policy["spec"]["ingress"], &policy["spec"]["egress"]), (&Value::Null, &Value::Null));
+    let pod = ns.get(&format!("pod/{name}"));
+    assert_eq!(pod["spec"]["runtimeClassName"], "gvisor");
+    assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+    assert_eq!(pod["spec"]["restartPolicy"], "Never");
+    let quota = ns.get("resourcequota/ccos-executions");
+    assert_eq!(quota["spec"]["hard"]["pods"], "2", "{quota:#}");
+    ns.kubectl(["delete", "capex", "paris"]);
+    for kind in ["networkpolicy", "configmap", "pod"] {
+        ns.kubectl(["wait", "--for=delete", &format!("{kind}/{name}"), "--timeout=60s"]);
+    }
+    ns.kubectl(["delete", "secctx", "analysts"]);
+    ns.kubectl(["wait", "--for=delete", "resourcequota/ccos-executions", "--timeout=60s"]);
+}
+
+#[test]
+fn a_name_runs_once() {
+    let ns = namespace("once");
+    ns.apply(context("analysts"));
+    ns.accepts(execution("paris")).completes();
+    ns.rejects(execution("paris")).code(409);
+    assert_eq!(ns.ever("pods").len(), 1);
+}
+
+#[test]
+fn an_execution_may_come_right_after_its_namespace() {
+    let ns = namespace("folder");
+    // As `kubectl apply -f folder` does it: all at once, before the namespace has so much as a ServiceAccount.
+    let all = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": format!("{}-new", ns.name)}});
+    let (fixture, run) = (context("analysts"), execution("paris"));
+    let texts = [yaml(&all), fixture.manifest(), run.manifest()]
+        .map(|text| text.replace("metadata:\n", &format!("metadata:\n  namespace: {}-new\n", ns.name)));
+    let text = texts.join("---\n").replacen(&format!("  namespace: {}-new\n", ns.name), "", 1);
+    let created = kubectl(["apply", "-f", "-"]).input(&text).run();
+    let waited = kubectl(["wait", "--for=condition=Finished", "capex/paris", "--timeout=60s"])
+        .inside(&format!("{}-new", ns.name))
+        .run();
+    let ended = kubectl(["get", "capex", "paris"]).inside(&format!("{}-new", ns.name)).run();
+    kubectl(["delete", "namespace", &format!("{}-new", ns.name), "--wait=false"]).run();
+    assert!(created.ok && waited.ok && ended.out.contains("Completed"), "{created:?}\n{waited:?}\n{ended:?}");
+}
+
+#[test]
+fn what_does_not_fit_waits_its_turn_and_runs_later() {
+    let ns = namespace("capacity");
+    ns.apply(context("analysts").capacity(3));
+    let three: Vec<_> = [("a", 12), ("b", 40), ("c", 40)]
+        .into_iter()
+        .map(|(name, seconds)| ns.accepts(execution(name).sleeps(seconds)))
+        .collect();
+    for one in &three {
+        one.starts();
+    }
+    let fourth = ns.accepts(execution("d").sleeps(3));
+    fourth.waits_for(WaitReason::CapacityExhausted);
+    let message = fourth.object()["status"]["conditions"].to_string();
+    assert!(message.contains("3 of 3 executions of SecurityContext \\\"analysts\\\" run"), "{message}");
+    // The API server tells creation in whole seconds.
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let created = now();
+    until("the next second", 5, || (now() > created + 1).then_some(()));
+    let fifth = ns.accepts(execution("e"));
+    fifth.waits_for(WaitReason::CapacityExhausted);
+    let (fourth, fifth) = (fourth.completes(), fifth.completes());
+    assert!(
+        fourth.attempt()["finishedAt"].as_str() <= fifth.attempt()["startedAt"].as_str(),
+        "one place, and first come first served: {} {}",
+        fourth.attempt(),
+        fifth.attempt()
+    );
+    for one in &three[1..] {
+        one.desire("Cancelled");
+        one.ends(EndReason::Cancelled);
+    }
+}
+
+#[test]
+fn suspended_holds_it_before_the_start_and_running_lets_it_go() {
+    let ns = namespace("suspended");
+    ns.apply(context("analysts"));
+    let held = ns.accepts(execution("held").set("desiredState", "Suspended"));
+    held.waits_for(WaitReason::Suspended);
+    assert!(ns.ever("pods").is_empty());
+    held.desire("Running");
+    held.completes();
+    assert_eq!(ns.ever("pods").len(), 1);
+}
+
+#[test]
+fn suspended_comes_too_late_once_it_has_started() {
+    let ns = namespace("too-late");
+    ns.apply(context("analysts"));
+    let runs = ns.accepts(execution("runs").sleeps(30));
+    runs.starts();
+    let answer = ns.merge(None, "runs", &json!({"spec": {"desiredState": "Suspended"}}));
+    ccos_e2e::Refused { answer, manifest: String::new() }.invalid("spec.desiredState").saying("use Cancelled");
+    runs.desire("Cancelled");
+    runs.ends(EndReason::Cancelled);
+}
+
+#[test]
+fn cancelled_ends_what_runs_and_what_waits() {
+    let ns = namespace("cancelled");
+    ns.apply(context("analysts").capacity(1));
+    let runs = ns.accepts(execution("runs").sleeps(40));
+    runs.starts();
+    let waits = ns.accepts(execution("waits"));
+    waits.waits_for(WaitReason::CapacityExhausted);
+    waits.desire("Cancelled");
+    waits.ends(EndReason::Cancelled);
+    runs.desire("Cancelled");
+    let ended = runs.ends(EndReason::Cancelled);
+    assert_eq!(ended.attempt()["reason"], "Cancelled");
+    assert_eq!(ns.ever("pods").len(), 1);
+    // Its place is free again.
+    ns.accepts(execution("next")).completes();
+}
+
+#[test]
+fn it_is_deleted_when_its_time_to_live_is_over() {
+    let ns = namespace("ttl");
+    ns.apply(context("analysts"));
+    let kept = ns.accepts(execution("kept"));
+    let gone = ns.accepts(execution("gone").set("ttlSecondsAfterFinished", 2));
+    gone.is_deleted();
+    kept.completes();
+}
+
+#[test]
+fn expiry_stops_what_runs_and_admits_nothing_after() {
+    let ns = namespace("expiry");
+    let expires =
+        |name: &str, how: &str| context(name).set("expiry", json!({"type": "After", "after": "12s", "onExpiry": how}));
+    ns.apply(expires("stops", "Stop"));
+    ns.apply(expires("drains", "Drain"));
+    let stops = ns.accepts(execution("stops").under("stops").sleeps(40));
+    let drains = ns.accepts(execution("drains").under("drains").sleeps(14));
+    let ended = stops.ends(EndReason::ContextExpired);
+    assert!(ended.message().contains("expired at"), "{}", ended.message());
+    drains.completes();
+    for name in ["stops", "drains"] {
+        ns.rejects(execution("after").under(name)).with(Reason::ContextExpired, "contextRef");
+    }
+}
+
+#[test]
+fn a_context_that_is_narrowed_stops_what_it_no_longer_grants() {
+    let ns = namespace("narrowed");
+    let grants = |paths: &[&str]| paths.iter().fold(context("analysts"), |context, path| context.reads(path));
+    ns.apply(grants(&["/data", "/other"]));
+    let data = ns.accepts(execution("data").sleeps(40).reads("/data"));
+    let other = ns.accepts(execution("other").sleeps(12).reads("/other"));
+    let held = ns.accepts(execution("held").reads("/data").set("desiredState", "Suspended"));
+    held.waits_for(WaitReason::Suspended);
+    data.starts();
+    other.starts();
+    ns.apply(grants(&["/other", "/third"]));
+    let ended = data.ends(EndReason::ContextChanged);
+    assert!(
+        ended.message().contains("requires.permissions.filesystem.read[0] \"/data\": not granted"),
+        "{}",
+        ended.message()
+    );
+    let refused = held.finishes();
+    assert_eq!(refused.reason(), Reason::FileReadDenied.as_str());
+    other.completes();
+}
+
+#[test]
+fn a_context_that_is_deleted_stops_what_runs_under_it() {
+    let ns = namespace("deleted-context");
+    ns.apply(context("analysts"));
+    let runs = ns.accepts(execution("runs").sleeps(40));
+    runs.starts();
+    ns.kubectl(["delete", "secctx", "analysts"]);
+    runs.ends(EndReason::ContextChanged);
+}
+
+#[test]
+fn the_right_to_use_is_asked_for_again_before_the_start() {
+    let ns = namespace("revoked");
+    ns.apply(context("analysts"));
+    let held = execution("held").set("desiredState", "Suspended");
+    let held =
+        ns.user("ann").rejects_at_first(&held, Reason::UseForbidden, "contextRef", || ns.allow("ann", &["analysts"]));
+    held.waits_for(WaitReason::Suspended);
+    ns.kubectl(["delete", "rolebindings", "--all"]);
+    until("ann may not use it", 20, || {
+        let may = kubectl(["auth", "can-i", "use", "securitycontexts.security.ccos.dev/analysts", "--as", "ann"]);
+        (!may.inside(&ns.name).run().ok).then_some(())
+    });
+    held.desire("Running");
+    held.ends(EndReason::UseRevoked);
+    assert!(ns.ever("pods").is_empty());
+}
+
+#[test]
+fn kata_without_its_runtime_ends_as_runtime_unavailable() {
+    let ns = namespace("kata");
+    ns.apply(context("analysts"));
+    let kata = ns.accepts(execution("kata").set("isolation", "Kata"));
+    kata.waits_for(WaitReason::RuntimeUnavailable);
+    let ended = kata.ends(EndReason::RuntimeUnavailable);
+    assert!(
+        ended.message().contains("no ready node has the runtime \"kata\" of RuntimeClass \"kata\""),
+        "{}",
+        ended.message()
+    );
+    assert!(ns.ever("pods").is_empty());
+}
+
+#[test]
+fn the_pod_of_a_kata_execution_passes_a_server_side_dry_run() {
+    let ns = namespace("kata-pod");
+    let (_, text) = KATA_POD[3..].split_once("---\n").unwrap();
+    let mut object: Value = serde_saphyr::from_str(text).unwrap();
+    assert_eq!(object["spec"]["runtimeClassName"], "kata");
+    object["metadata"]["namespace"] = json!(ns.name);
+    let dry_run = |object: &Value| {
+        kubectl(["create", "--dry-run=server", "-f", "-"]).inside(&ns.name).input(object.to_string()).run()
+    };
+    let answer = dry_run(&object);
+    assert!(answer.ok && answer.err.is_empty(), "{answer:?}");
+    // The twin: this API server does refuse pods, by Pod Security and by a RuntimeClass that is not there.
+    let mut privileged = object.clone();
+    privileged["spec"]["containers"][0]["securityContext"]["privileged"] = json!(true);
+    privileged["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let answer = dry_run(&privileged);
+    assert!(!answer.ok && answer.err.contains("violates PodSecurity \"restricted"), "{answer:?}");
+    object["spec"]["runtimeClassName"] = json!("none");
+    assert!(dry_run(&object).err.contains("RuntimeClass \"none\" not found"));
+}
+
+#[test]
+fn a_pod_that_somebody_deletes_is_lost() {
+    let ns = namespace("lost");
+    ns.apply(context("analysts"));
+    let politely = ns.accepts(execution("politely").sleeps(40));
+    let at_once = ns.accepts(execution("at-once").sleeps(40));
+    politely.starts();
+    at_once.starts();
+    ns.kubectl(["delete", "pod", &politely.child(), "--wait=false"]);
+    ns.kubectl(["delete", "pod", &at_once.child(), "--force", "--grace-period=0"]);
+    politely.ends(EndReason::PodLost);
+    at_once.ends(EndReason::PodLost);
+    assert_eq!(ns.ever("pods").len(), 2);
+}
+
+#[test]
+fn an_image_that_does_not_exist_is_an_image_pull_that_failed() {
+    let ns = namespace("image");
+    ns.apply(context("analysts"));
+    let reference = format!("10.245.0.2:5000/none@sha256:{}", "0".repeat(64));
+    let ended =
+        ns.accepts(execution("none").provider("source.image.reference", reference)).ends(EndReason::ImagePullFailed);
+    assert!(ended.message().contains("/none@sha256"), "{}", ended.message());
+}
+
+#[test]
+fn a_volume_that_does_not_exist_ends_it_by_the_start_deadline() {
+    let ns = namespace("no-volume");
+    let missing = context("analysts").volume("missing", "/data", json!({"configMap": {"name": "missing"}}));
+    ns.apply(missing.reads("/data"));
+    let ended = ns.accepts(execution("missing").reads("/data")).finishes();
+    let one_of = [EndReason::VolumeUnavailable, EndReason::StartDeadlineExceeded].map(EndReason::as_str);
+    assert!(one_of.contains(&ended.reason()), "{}: {}", ended.reason(), ended.message());
+}
+
+#[test]
+fn a_pod_whose_labels_are_changed_is_stopped() {
+    let ns = namespace("drift");
+    ns.apply(context("analysts"));
+    for (name, label) in
+        [("moved", "security.ccos.dev/execution-uid=other"), ("hidden", "app.kubernetes.io/managed-by-")]
+    {
+        let runs = ns.accepts(execution(name).sleeps(40));
+        runs.starts();
+        ns.kubectl(["label", "pod", &runs.child(), label, "--overwrite"]);
+        runs.ends(EndReason::ConfinementFailed);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_by_somebody_else_is_not_taken_over() {
+    let ns = namespace("taken");
+    ns.apply(context("analysts"));
+    let held = ns.accepts(execution("held").set("desiredState", "Suspended"));
+    held.waits_for(WaitReason::Suspended);
+    // A pod of the same name, without the confinement.
+    let name = child(&held.object());
+    ns.apply(pod(&name, &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sleep", "60"], &[]));
+    held.desire("Running");
+    let refused = until("it is refused or waits", 60, || {
+        let object = held.object();
+        let events = ns.get("events").to_string();
+        let told = object["status"]["conditions"].to_string() + &events;
+        (told.contains("belongs to something else") || told.contains("True\",\"type\":\"Finished")).then_some(object)
+    });
+    assert!(!refused["status"]["conditions"].to_string().contains("Completed"), "{refused:#}");
+    assert_eq!(ns.ever("pods").len(), 1);
+}
+
+#[test]
+fn the_quota_counts_what_the_contexts_grant() {
+    let ns = namespace("quota");
+    let small =
+        |name: &str| -> Context { context(name).capacity(2).set("limits", json!({"memory": "64Mi", "cpu": "100m"})) };
+    ns.apply(small("one"));
+    ns.apply(small("two"));
+    let hard = until("the quota of both", 30, || quota(&ns).filter(|hard| hard["pods"] == "4"));
+    // Each 64Mi, the runner's 16Mi and gVisor's 64Mi; 100m and gVisor's 50m.
+    assert_eq!(
+        (&hard["limits.memory"], &hard["limits.cpu"]),
+        (&json!(((4_u64 * 144) << 20).to_string()), &json!("600m"))
+    );
+    ns.kubectl(["delete", "secctx", "two"]);
+    until("the quota of one", 30, || quota(&ns).filter(|hard| hard["pods"] == "2"));
+}
+
+fn quota(ns: &Namespace) -> Option<Value> {
+    ns.list("resourcequotas").first().map(|quota| quota["spec"]["hard"].clone())
+}
