@@ -46,7 +46,7 @@ fn a_requirement_within_the_grant_is_admitted_and_one_beyond_it_is_rejected_with
             ),
             format!(r#"  requires.permissions.filesystem.write[0] "/data/out": not granted; granted: nothing{by}"#),
             format!(
-                r#"  requires.permissions.network.outbound[0] "api.example.com:443": not granted; granted: nothing{by}"#
+                r#"  requires.permissions.network.outbound[0] "api.example.com port 443": not granted, e.g. api.example.com:443; granted: nothing{by}"#
             ),
             format!("  requires.limits.memory 2Gi: exceeds 512Mi{by}"),
             format!(
