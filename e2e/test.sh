@@ -14,4 +14,9 @@ set -a # the tests read the images' names from the environment
 . "$images"
 set +a
 cd "$root"
-cargo test -p ccos-e2e --locked --no-fail-fast "$@" || { "$root/e2e/logs.sh"; die "tests in the cluster failed"; }
+# By hand, not in the order of names: the last two take parts of the operator away, and bring them back.
+failed=
+for promise in admission files network limits lifecycle receipts install; do
+    cargo test -p ccos-e2e --locked --no-fail-fast --test "$promise" "$@" || failed="$failed $promise"
+done
+[[ -z $failed ]] || { "$root/e2e/logs.sh"; die "tests in the cluster failed:$failed"; }

@@ -4,16 +4,19 @@ use ccos_policy::Reason;
 use serde::{Deserialize, Serialize};
 
 macro_rules! names {
-    ($(#[$head:meta])* $enum:ident { $($(#[$doc:meta])* $name:ident),* $(,)? }) => {
+    ($(#[$head:meta])* $enum:ident { $(#[doc = $doc:literal] $name:ident),* $(,)? }) => {
         $(#[$head])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $enum { $($(#[$doc])* $name),* }
+        pub enum $enum { $(#[doc = $doc] $name),* }
         impl $enum {
             /// All of them.
             pub const ALL: &[Self] = &[$(Self::$name),*];
             /// The name, as users see it.
             #[must_use]
             pub const fn as_str(self) -> &'static str { match self { $(Self::$name => stringify!($name)),* } }
+            /// What it means, for the reference.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str { match self { $(Self::$name => $doc),* } }
             /// The one of this name.
             #[must_use]
             pub fn named(name: &str) -> Option<Self> { Self::ALL.iter().copied().find(|one| one.as_str() == name) }

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod end;
 pub mod object;
 pub mod receipt;
+pub mod reference;
 pub mod review;
 pub mod schema;
 pub mod status;

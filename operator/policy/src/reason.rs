@@ -3,16 +3,19 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
         /// Why an execution is denied. Users' tools match on these names: none is ever renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum Reason { $($(#[$doc])* $name),* }
+        pub enum Reason { $(#[doc = $doc] $name),* }
         impl Reason {
             /// All of them, in the order in which the decision looks.
             pub const ALL: &[Self] = &[$(Self::$name),*];
             /// The name, as users see it.
             #[must_use]
             pub const fn as_str(self) -> &'static str { match self { $(Self::$name => stringify!($name)),* } }
+            /// What it means, for the reference.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str { match self { $(Self::$name => $doc),* } }
         }
         impl std::fmt::Display for Reason {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.as_str()) }
