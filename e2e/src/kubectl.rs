@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[must_use]
 pub struct Kubectl {
     command: Command,
+    arguments: Vec<String>,
     input: Option<String>,
 }
 
@@ -42,13 +43,13 @@ pub fn helm<S: AsRef<str>>(arguments: impl IntoIterator<Item = S>) -> Kubectl {
 
 impl Kubectl {
     fn of<S: AsRef<str>>(tool: &str, arguments: impl IntoIterator<Item = S>) -> Self {
-        let mut command = cluster::tool(tool);
-        command.args(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
-        Self { command, input: None }
+        let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        Self { command: cluster::tool(tool), arguments, input: None }
     }
 
     /// In a namespace.
     pub fn inside(mut self, namespace: &str) -> Self {
+        // In front: behind a `--` it would be an argument of something else.
         self.command.args(["--namespace", namespace]);
         self
     }
@@ -60,12 +61,12 @@ impl Kubectl {
     }
 
     /// Runs it to its end.
-    pub fn run(mut self) -> Answer {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            self.command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.command.get_program().display()));
+    pub fn run(self) -> Answer {
+        let Self { mut command, arguments, input } = self;
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         let mut stdin = child.stdin.take().unwrap();
-        let input = self.input.unwrap_or_default();
+        let input = input.unwrap_or_default();
         let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
         let output = child.wait_with_output().unwrap();
         writer.join().unwrap();
@@ -79,16 +80,16 @@ impl Kubectl {
     /// Runs it and wants it to succeed.
     #[track_caller]
     pub fn succeeds(self) -> String {
-        let line = format!("{:?}", self.command);
+        let line = self.arguments.join(" ");
         let answer = self.run();
-        assert!(answer.ok, "{line}\n{}{}", answer.err, answer.out);
+        assert!(answer.ok, "{line}: {}{}", answer.err, answer.out);
         answer.out
     }
 
     /// Runs it with `-o json`.
     #[track_caller]
     pub fn json(mut self) -> Value {
-        self.command.args(["-o", "json"]);
+        self.arguments.extend(["-o", "json"].map(str::to_owned));
         let text = self.succeeds();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }

@@ -219,7 +219,9 @@ impl Namespace {
             eprintln!("--- {title}\n{}{}", answer.out, answer.err);
         };
         eprintln!("=== namespace {}", self.name);
-        show("executions", &["get", "capabilityexecutions", "-o", "yaml"], &self.name);
+        // Without the receipts, which nobody can read.
+        let spec = "custom-columns=NAME:.metadata.name,CREATED:.metadata.creationTimestamp,SPEC:.spec,STATUS:.status";
+        show("executions", &["get", "capabilityexecutions", "-o", spec], &self.name);
         show("contexts and providers", &["get", "securitycontexts,capabilityproviders", "-o", "wide"], &self.name);
         show("children", &["get", "pods,networkpolicies,resourcequotas", "-o", "wide"], &self.name);
         show("events", &["get", "events", "--sort-by=.lastTimestamp"], &self.name);

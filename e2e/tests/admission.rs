@@ -370,7 +370,7 @@ fn a_context_that_cannot_be_held_warns_its_author_and_admits_nothing() {
     let audited = context("analysts").set("audit.level", "Standard");
     let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(audited.manifest()).run();
     assert!(answer.ok && answer.err.contains("Warning: spec.audit: executions under it are refused"), "{answer:?}");
-    ns.rejects(execution("audited")).with(Reason::Unenforceable, "context.spec.audit");
+    ns.rejects(execution("audited")).with(Reason::Unenforceable, "spec.audit");
 }
 
 #[test]

@@ -27,7 +27,10 @@ def execute(path, *arguments):
 def copy_exec(path):
     shutil.copy("/usr/bin/python3", path)
     os.chmod(path, 0o755)
-    return execute(path, "-c", "")
+    try:
+        return execute(path, "-c", "")
+    finally:
+        os.remove(path)
 
 
 def map_exec(path):

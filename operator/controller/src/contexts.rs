@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::apply::{self, ApplyError};
-use crate::reconcile::Ctx;
+use crate::ctx::Ctx;
 
 pub(crate) async fn namespaced(ctx: &Ctx, object: SecurityContext) {
     let namespace = object.namespace().unwrap_or_default();

@@ -9,8 +9,8 @@ use tracing::warn;
 
 use crate::apply::ApplyError;
 use crate::chain;
+use crate::ctx::Ctx;
 use crate::dereference::DereferenceError;
-use crate::reconcile::Ctx;
 use crate::update_status::UpdateStatusError;
 
 /// A stage that failed.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod contexts;
+mod ctx;
 mod dereference;
 mod error;
 mod lease;
@@ -11,6 +12,7 @@ mod reconcile;
 mod serve;
 mod triggers;
 mod update_status;
+mod waker;
 mod watches;
 
 use std::net::SocketAddr;
@@ -24,8 +26,8 @@ use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
 use tracing::{error, info};
 
+use crate::ctx::Ctx;
 use crate::metrics::Metrics;
-use crate::reconcile::Ctx;
 use crate::watches::WatchAges;
 
 /// Runs the controller.

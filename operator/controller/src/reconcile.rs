@@ -3,45 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
+use ccos_crds::CapabilityExecution;
 use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Weight};
 use ccos_plan::end::{End, EndReason, WaitReason};
-use ccos_plan::receipt::{self, Claims};
+use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
-use ccos_plan::status::{self, Draft, Ended};
-use ccos_plan::step::{self, Granted, Permit, Seen};
-use ccos_plan::{AnyContext, ClusterProfile, build};
+use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
+use ccos_plan::step::{self, Permit};
+use ccos_plan::{AnyContext, build};
 use ccos_policy::{Bytes, Cores};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Client, Resource as _, ResourceExt as _};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::apply::{self, Applied};
 use crate::contexts;
+use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
-use crate::metrics::Metrics;
-use crate::queue::Queue;
-use crate::triggers::Waker;
 use crate::update_status::update_status;
-use crate::watches::Stores;
-
-/// The reconciler's handles.
-pub(crate) struct Ctx {
-    pub(crate) client: Client,
-    pub(crate) namespace: String,
-    pub(crate) cluster: ClusterProfile,
-    pub(crate) stores: Stores,
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) recorder: Recorder,
-    pub(crate) metrics: Metrics,
-    pub(crate) waker: Waker,
-}
 
 /// How long a cache may take to show what was written: then it is looked at again.
 const CACHE_LAG: Duration = Duration::from_millis(100);
@@ -320,7 +305,7 @@ fn turn(object: &CapabilityExecution, found: &References, granted: &Granted, ove
         Err(errors) => return Turn::Wait(errors.to_string()),
     };
     let uid = uid(object);
-    let ticket = ticket(object);
+    let ticket = Ticket::of(object);
     let weight = build::weight(&granted.admitted, overhead);
     let mut places = ctx.queue.places();
     let peers: Vec<Peer> = ctx
@@ -338,7 +323,7 @@ fn turn(object: &CapabilityExecution, found: &References, granted: &Granted, ove
             match live_weight(peer, ctx) {
                 Some(weight) => Some(Peer::Holds(weight)),
                 None if !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer) => {
-                    Some(Peer::Waits(self::ticket(peer)))
+                    Some(Peer::Waits(Ticket::of(peer)))
                 }
                 None => None,
             }
@@ -353,10 +338,6 @@ fn turn(object: &CapabilityExecution, found: &References, granted: &Granted, ove
 
 fn uid(object: &CapabilityExecution) -> String {
     object.uid().unwrap_or_default()
-}
-
-fn ticket(object: &CapabilityExecution) -> Ticket {
-    Ticket { created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0), uid: uid(object) }
 }
 
 /// Contexts of a namespace share nothing with their namesakes of other namespaces.
@@ -386,30 +367,4 @@ fn overhead(class: Option<&RuntimeClass>) -> Weight {
 fn until(at: Timestamp, now: Timestamp) -> Action {
     let span = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     Action::requeue(span + Duration::from_millis(20))
-}
-
-impl Ctx {
-    /// Whether another execution has this nonce. The first that shows it has it.
-    fn nonce_is_used(&self, object: &CapabilityExecution, nonce: &str) -> bool {
-        let mine = ticket(object);
-        let earlier = self.stores.executions.state().iter().any(|other| {
-            ticket(other) < mine
-                && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
-        });
-        earlier || !self.queue.shows_first(&mine.uid, nonce)
-    }
-
-    /// An Event. It is a courtesy: status says the same, so that a failure is only logged.
-    async fn tell(&self, object: &CapabilityExecution, kind: EventType, action: &str, reason: &str, message: &str) {
-        let event = Event {
-            type_: kind,
-            reason: reason.to_owned(),
-            note: (!message.is_empty()).then(|| message.chars().take(1000).collect()),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            warn!(%error, "cannot publish an Event");
-        }
-    }
 }

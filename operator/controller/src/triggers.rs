@@ -14,76 +14,20 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::Api;
 use kube::runtime::controller::{Config, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 
 use crate::contexts;
+use crate::ctx::Ctx;
 use crate::error::error_policy;
 use crate::queue::Queue;
-use crate::reconcile::{Ctx, reconcile};
+use crate::reconcile::reconcile;
+use crate::waker::Waker;
 use crate::watches::{Exists, Stores, Touched, watch};
 
 /// How many executions are looked at at one time: more would only queue up at the API server.
 const CONCURRENCY: u16 = 16;
-
-/// Wakes unfinished executions.
-#[derive(Clone)]
-pub(crate) struct Waker {
-    known: Store<CapabilityExecution>,
-    wake: mpsc::UnboundedSender<ObjectRef<CapabilityExecution>>,
-}
-
-impl Waker {
-    /// Those for which this is so.
-    pub(crate) fn all(&self, of: impl Fn(&CapabilityExecution) -> bool) {
-        for object in self.known.state() {
-            if !status::finished(&object) && of(&object) {
-                self.one(ObjectRef::from_obj(&*object));
-            }
-        }
-    }
-
-    /// Those that have no pod yet, and wait for something of the cluster.
-    fn waiting(&self) {
-        self.all(|one| status::attempted(one).is_none());
-    }
-
-    /// Those that wait for the capacity that this one had, or stood in line for.
-    pub(crate) fn peers(&self, object: &CapabilityExecution) {
-        self.all(|peer| {
-            peer.spec.context_ref == object.spec.context_ref
-                && peer.metadata.uid != object.metadata.uid
-                && status::attempted(peer).is_none()
-        });
-    }
-
-    /// Those under a context, whatever they do.
-    fn under(&self, kind: ContextKind, namespace: Option<&str>, name: &str) {
-        self.all(|one| {
-            let reference = &one.spec.context_ref;
-            reference.kind == kind && reference.name == name && inside(one, namespace)
-        });
-    }
-
-    /// Those of a provider, whatever they do.
-    fn of(&self, kind: ProviderKind, namespace: Option<&str>, name: &str) {
-        self.all(|one| {
-            let reference = &one.spec.capability_ref;
-            reference.kind == kind && reference.name == name && inside(one, namespace)
-        });
-    }
-
-    fn one(&self, object: ObjectRef<CapabilityExecution>) {
-        // It is closed only when the reconciler is gone, and with it the process.
-        drop(self.wake.unbounded_send(object));
-    }
-}
-
-/// Whether an execution is in a namespace; no namespace is all of them.
-fn inside(one: &CapabilityExecution, namespace: Option<&str>) -> bool {
-    namespace.is_none() || one.metadata.namespace.as_deref() == namespace
-}
 
 /// What runs the reconcilers.
 pub(crate) struct Triggers {
@@ -106,7 +50,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     let (wake, woken) = mpsc::unbounded();
 
     let (executions, writer) = reflector::store();
-    let waker = Waker { known: executions.clone(), wake };
+    let waker = Waker::new(executions.clone(), wake);
     let (to_executions, executions_rx) = mpsc::unbounded();
     watch(Api::all(client.clone()), all(), writer, alive.clone(), {
         let (waker, queue) = (waker.clone(), Arc::clone(queue));

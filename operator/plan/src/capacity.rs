@@ -1,8 +1,10 @@
 //! The queue: who may start, of those that share a context's capacity. First come, first served.
 
+use ccos_crds::CapabilityExecution;
 use ccos_crds::security_context::Capacity;
 use ccos_policy::{Bytes, Cores};
 use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use crate::wire::FieldErrors;
 use crate::wire::faults::Faults;
@@ -76,6 +78,17 @@ pub struct Ticket {
     pub created: Timestamp,
     /// Its UID.
     pub uid: String,
+}
+
+impl Ticket {
+    /// An execution's place.
+    #[must_use]
+    pub fn of(object: &CapabilityExecution) -> Self {
+        Self {
+            created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0),
+            uid: object.uid().unwrap_or_default(),
+        }
+    }
 }
 
 /// Whether it is an execution's turn.

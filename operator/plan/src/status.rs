@@ -2,17 +2,38 @@
 
 use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
+use ccos_policy::Admitted;
 use ccos_profile::{Proof, Report};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::end::{End, EndReason, WaitReason};
-use crate::step::{Granted, Seen};
+use crate::receipt::Claims;
 use crate::wire::isolation_wire;
 
 /// The longest message of a condition, in bytes: the API allows 32 KiB.
 const MESSAGE_LIMIT: usize = 16 * 1024;
+
+/// An execution that may run.
+#[derive(Debug)]
+pub struct Granted {
+    /// What the receipt says.
+    pub claims: Claims,
+    /// What was decided, now.
+    pub admitted: Admitted,
+}
+
+/// What a pod shows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// Its container does not run yet; the text says why, where it is known.
+    Starting(String),
+    /// Its container runs, since then.
+    Running(Timestamp),
+    /// It ended.
+    Ended(Box<Ended>),
+}
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq)]

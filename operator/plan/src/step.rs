@@ -2,7 +2,7 @@
 
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
-use ccos_policy::{Admitted, Decision, OnExpiry, Reason};
+use ccos_policy::{Decision, OnExpiry, Reason};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -13,7 +13,7 @@ use crate::cluster::ClusterProfile;
 use crate::end::{End, EndReason, WaitReason};
 use crate::receipt::{self, Claims, Keys, ReceiptError};
 use crate::review::{References, Verdict, rejection, review};
-use crate::status;
+use crate::status::{self, Granted};
 use crate::wire;
 
 /// Before there is a pod: may it run at all?
@@ -23,15 +23,6 @@ pub enum Permit {
     Refused(End),
     /// Yes, if it is its turn.
     Granted(Box<Granted>),
-}
-
-/// An execution that may run.
-#[derive(Debug)]
-pub struct Granted {
-    /// What the receipt says.
-    pub claims: Claims,
-    /// What was decided, now.
-    pub admitted: Admitted,
 }
 
 /// Looks at the receipt: the first thing, before anything else is believed of the object.
@@ -146,17 +137,6 @@ pub fn runtime<'a>(
     } else {
         Err(format!("no ready node has the runtime {:?} of RuntimeClass {name:?}", class.handler))
     }
-}
-
-/// What a pod shows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
-    /// Its container does not run yet; the text says why, where it is known.
-    Starting(String),
-    /// Its container runs, since then.
-    Running(Timestamp),
-    /// It ended.
-    Ended(Box<status::Ended>),
 }
 
 /// Why a live attempt has to stop, if it has to.

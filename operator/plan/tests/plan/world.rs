@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ccos_crds::{CapabilityExecution, CapabilityProvider, SecurityContext};
 use ccos_plan::review::{References, Verdict, review};
-use ccos_plan::step::Granted;
+use ccos_plan::status::Granted;
 use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, receipt};
 use ccos_policy::{Admitted, Decision, Use};
 use ed25519_dalek::SigningKey;

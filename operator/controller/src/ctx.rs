@@ -1,0 +1,61 @@
+//! The reconcilers' handles.
+
+use std::sync::Arc;
+
+use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
+use ccos_plan::ClusterProfile;
+use ccos_plan::capacity::Ticket;
+use ccos_plan::receipt;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Client, Resource as _, ResourceExt as _};
+use tracing::warn;
+
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::waker::Waker;
+use crate::watches::Stores;
+
+/// The reconciler's handles.
+pub(crate) struct Ctx {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    pub(crate) cluster: ClusterProfile,
+    pub(crate) stores: Stores,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) recorder: Recorder,
+    pub(crate) metrics: Metrics,
+    pub(crate) waker: Waker,
+}
+
+impl Ctx {
+    /// Whether another execution has this nonce. The first that shows it has it.
+    pub(crate) fn nonce_is_used(&self, object: &CapabilityExecution, nonce: &str) -> bool {
+        let mine = Ticket::of(object);
+        let earlier = self.stores.executions.state().iter().any(|other| {
+            Ticket::of(other) < mine
+                && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
+        });
+        earlier || !self.queue.shows_first(&mine.uid, nonce)
+    }
+
+    /// An Event. It is a courtesy: status says the same, so that a failure is only logged.
+    pub(crate) async fn tell(
+        &self,
+        object: &CapabilityExecution,
+        kind: EventType,
+        action: &str,
+        reason: &str,
+        message: &str,
+    ) {
+        let event = Event {
+            type_: kind,
+            reason: reason.to_owned(),
+            note: (!message.is_empty()).then(|| message.chars().take(1000).collect()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            warn!(%error, "cannot publish an Event");
+        }
+    }
+}
