@@ -122,15 +122,14 @@ where
 pub(crate) async fn quota_is_there(ctx: &Ctx, namespace: &str, now: Timestamp) -> Result<bool, ApplyError> {
     let Some(wanted) = wanted(ctx, namespace, now) else { return Ok(true) };
     let found = ctx.stores.quotas.get(&ObjectRef::<ResourceQuota>::new(quota::NAME).within(namespace));
-    let current = found.as_ref().is_some_and(|found| {
-        found.spec == wanted.spec && found.metadata.owner_references == wanted.metadata.owner_references
-    });
-    if !current {
-        apply::quota(&ctx.client, &wanted).await?;
-        return Ok(false);
+    match quota::state(found.as_deref(), &wanted) {
+        quota::State::Holds => Ok(true),
+        quota::State::Uncounted => Ok(false),
+        quota::State::Stale => {
+            apply::quota(&ctx.client, &wanted).await?;
+            Ok(false)
+        }
     }
-    let hard = wanted.spec.and_then(|spec| spec.hard);
-    Ok(found.is_some_and(|found| found.status.as_ref().and_then(|status| status.hard.clone()) == hard))
 }
 
 fn wanted(ctx: &Ctx, namespace: &str, now: Timestamp) -> Option<ResourceQuota> {

@@ -76,3 +76,70 @@ pub fn quota(
         status: None,
     })
 }
+
+/// How far a namespace's quota is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is not there, or not as it should be: apply it.
+    Stale,
+    /// It is as it should be, and the API server has not counted by it yet: until then it refuses every pod.
+    Uncounted,
+    /// It holds.
+    Holds,
+}
+
+/// Compares what is there with what should be. By amounts, not by their text: the API server stores `4000m` as `4`.
+#[must_use]
+pub fn state(found: Option<&ResourceQuota>, wanted: &ResourceQuota) -> State {
+    let hard = |quota: &ResourceQuota| amounts(quota.spec.as_ref().and_then(|spec| spec.hard.as_ref()));
+    let scope = |quota: &ResourceQuota| quota.spec.as_ref().and_then(|spec| spec.scope_selector.clone());
+    let Some(found) = found else { return State::Stale };
+    let current = hard(found) == hard(wanted)
+        && scope(found) == scope(wanted)
+        && found.metadata.owner_references == wanted.metadata.owner_references;
+    if !current {
+        return State::Stale;
+    }
+    let counted = amounts(found.status.as_ref().and_then(|status| status.hard.as_ref()));
+    if counted == hard(wanted) { State::Holds } else { State::Uncounted }
+}
+
+/// Each amount in thousandths, so that counts, bytes and cores compare alike; one that can't be read equals no other.
+fn amounts(all: Option<&BTreeMap<String, Quantity>>) -> Option<BTreeMap<String, u64>> {
+    all?.iter()
+        .map(|(name, quantity)| {
+            let cores = quantity.0.parse::<Cores>().ok().map(|cores| cores.millis);
+            let bytes = || quantity.0.parse::<Bytes>().ok().and_then(|bytes| bytes.0.checked_mul(1000));
+            cores.or_else(bytes).map(|amount| (name.clone(), amount))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota(cpu: &str, memory: &str, counted: bool) -> ResourceQuota {
+        let hard = BTreeMap::from([
+            ("pods".to_owned(), Quantity("3".to_owned())),
+            ("limits.cpu".to_owned(), Quantity(cpu.to_owned())),
+            ("limits.memory".to_owned(), Quantity(memory.to_owned())),
+        ]);
+        let status =
+            counted.then(|| k8s_openapi::api::core::v1::ResourceQuotaStatus { hard: Some(hard.clone()), used: None });
+        let spec = ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() };
+        ResourceQuota { metadata: ObjectMeta::default(), spec: Some(spec), status }
+    }
+
+    #[test]
+    fn amounts_are_compared_not_their_text() {
+        let wanted = quota("4000m", "1073741824", false);
+        assert_eq!(state(Some(&quota("4", "1Gi", true)), &wanted), State::Holds);
+        assert_eq!(state(Some(&quota("4", "1073741824", true)), &wanted), State::Holds);
+        assert_eq!(state(Some(&quota("4", "1Gi", false)), &wanted), State::Uncounted);
+        assert_eq!(state(Some(&quota("3", "1Gi", true)), &wanted), State::Stale);
+        assert_eq!(state(Some(&quota("4", "nonsense", true)), &wanted), State::Stale);
+        assert_eq!(state(None, &wanted), State::Stale);
+        assert_eq!(state(Some(&quota("1", "1G", true)), &quota("1", "1000000000", false)), State::Holds);
+    }
+}
