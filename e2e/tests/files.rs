@@ -189,21 +189,26 @@ fn nothing_that_is_writable_is_executable() {
             ("copy-exec /dev/shm/x", json!("EACCES")),
             ("map-exec /workspace/x", json!("EPERM")),
             ("memfd-exec", json!("EPERM")),
-            ("exec /usr/bin/python3", json!("ok")),
+            ("exec /usr/bin/python3", json!("started")),
         ],
     );
 }
 
 #[test]
-fn a_command_that_is_not_listed_does_not_execute() {
+fn a_program_that_is_not_listed_does_not_execute() {
     let ns = namespace("commands");
-    ns.apply(context("analysts").commands("/bin/**").processes());
-    // A shell that forks and executes. The applets of busybox are links to one program.
-    let script = "/bin/echo ran >/dev/null 2>&1 && echo '\"ran\"' || echo '\"refused\"'";
-    let applets = |name: &str| execution(name).shell(script).processes().commands("/bin/busybox");
-    assert_eq!(*ns.accepts(applets("listed")).completes().result(), json!("ran"));
+    ns.apply(context("analysts").reads("/usr/bin").commands("/usr/bin/**").processes());
+    let sees = |name: &str| execution(name).reads("/usr/bin").processes();
+    answers(
+        &ns,
+        sees("unlisted"),
+        &[("exists /usr/bin/py3clean", json!("yes")), ("exec /usr/bin/py3clean", json!("EACCES"))],
+    );
+    let listed = sees("listed").commands("/usr/bin/py3clean").commands("/usr/bin/python3");
+    answers(&ns, listed, &[("exec /usr/bin/py3clean", json!("started"))]);
     ns.apply(context("analysts").processes());
-    ns.rejects(applets("unlisted")).with(Reason::CommandDenied, "requires.permissions.system.commands[0]");
+    ns.rejects(execution("denied").commands("/usr/bin/py3clean"))
+        .with(Reason::CommandDenied, "requires.permissions.system.commands[0]");
 }
 
 #[test]

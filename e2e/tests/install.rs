@@ -36,6 +36,7 @@ fn the_charts_lint() {
 #[test]
 fn the_rendered_chart_passes_a_server_side_dry_run_in_a_restricted_namespace() {
     let ns = namespace("rendered");
+    kubectl(["label", "namespace", &ns.name, "pod-security.kubernetes.io/warn=restricted"]).succeeds();
     let rendered = helm(["template", "ccos", &chart("ccos"), "--namespace", &ns.name]).succeeds();
     let apply = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-"];
     let answer = kubectl(apply).inside(&ns.name).input(&rendered).run();

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
+use sha2::{Digest as _, Sha256};
 
 use crate::receipt::random;
 
@@ -27,6 +28,30 @@ pub struct Signing {
     pub key: SigningKey,
     /// Verify.
     pub known: Keys,
+}
+
+impl Signing {
+    /// The last segment of the paths at which the API server calls. Nothing else authenticates it: any pod that reaches
+    /// the Service could have a review answered, and signed, in anybody's name. So the paths are a secret between the
+    /// webhook and its configurations, where the webhook itself writes them. Whoever may read those configurations is
+    /// an administrator of the cluster.
+    #[must_use]
+    pub fn path_secret(&self) -> String {
+        use std::fmt::Write as _;
+        let digest = Sha256::new().chain_update("ccos admission path 1").chain_update(self.key.to_bytes()).finalize();
+        digest.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// Whether a caller knows the paths.
+    #[must_use]
+    pub fn is_called_by(&self, secret: &str) -> bool {
+        // By digests: how long the comparison takes tells nothing about the secret.
+        Sha256::digest(secret) == Sha256::digest(self.path_secret())
+    }
 }
 
 /// The keys, once they are there.

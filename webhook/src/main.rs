@@ -127,8 +127,9 @@ async fn run(args: Args) -> Result<(), StartError> {
         providers: cache::<CapabilityProvider>(&client, &pulses, "CapabilityProvider"),
         cluster_providers: cache::<ClusterCapabilityProvider>(&client, &pulses, "ClusterCapabilityProvider"),
     };
-    keep_keys(&client, &args.namespace, &pulses, keys.clone());
-    let keeper = keep_certificate(&client, &args, &pulses);
+    let configurations = Arc::new(Notify::new());
+    keep_keys(&client, &args.namespace, &pulses, keys.clone(), Arc::clone(&configurations));
+    let keeper = keep_certificate(&client, &args, &pulses, keys.clone(), configurations);
     let config = tokio::select! {
         config = keeper.first() => config,
         // It ends before it began.
@@ -209,7 +210,8 @@ async fn filled(caches: &Caches) -> bool {
 }
 
 /// Makes, publishes and reads the receipt keys, again whenever they change.
-fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared) {
+/// `configurations` is told, since the paths in them come from the key.
+fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared, configurations: Arc<Notify>) {
     let changed = Arc::new(Notify::new());
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
@@ -221,6 +223,7 @@ fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared) 
             match keys::ensure(&client, &namespace).await {
                 Ok(signing) => {
                     shared.set(signing);
+                    configurations.notify_one();
                     changed.notified().await;
                 }
                 Err(error) => {
@@ -233,8 +236,7 @@ fn keep_keys(client: &Client, namespace: &str, pulses: &Pulses, shared: Shared) 
 }
 
 /// Watches all that the certificate depends on.
-fn keep_certificate(client: &Client, args: &Args, pulses: &Pulses) -> Keeper {
-    let changed = Arc::new(Notify::new());
+fn keep_certificate(client: &Client, args: &Args, pulses: &Pulses, keys: Shared, changed: Arc<Notify>) -> Keeper {
     let source = if let Some(folder) = &args.certificate_dir {
         Source::Folder(folder.clone())
     } else {
@@ -249,5 +251,5 @@ fn keep_certificate(client: &Client, args: &Args, pulses: &Pulses) -> Keeper {
     let (one, other) = (pulses.add("MutatingWebhookConfiguration"), pulses.add("ValidatingWebhookConfiguration"));
     tokio::spawn(watch::one(mutating, tls::CONFIGURATION, one, Arc::clone(&changed)));
     tokio::spawn(watch::one(validating, tls::CONFIGURATION, other, Arc::clone(&changed)));
-    Keeper { client: client.clone(), source, changed }
+    Keeper { client: client.clone(), source, keys, changed }
 }

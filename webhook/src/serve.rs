@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
@@ -53,7 +53,9 @@ pub enum Webhook {
 }
 
 impl Webhook {
-    const fn as_str(self) -> &'static str {
+    /// Its name, in paths and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Mutate => "mutate",
             Self::Validate => "validate",
@@ -61,16 +63,34 @@ impl Webhook {
     }
 }
 
-/// Both paths.
+/// Both paths, each with its secret last.
 pub fn router(app: Arc<App>) -> Router {
     let path = |webhook: Webhook| {
-        post(move |State(app): State<Arc<App>>, body: Body| async move { app.respond(webhook, body).await })
+        post(move |State(app): State<Arc<App>>, Path(secret): Path<String>, body: Body| async move {
+            app.respond(webhook, &secret, body).await
+        })
     };
-    Router::new().route("/mutate", path(Webhook::Mutate)).route("/validate", path(Webhook::Validate)).with_state(app)
+    [Webhook::Mutate, Webhook::Validate]
+        .into_iter()
+        .fold(Router::new(), |router, webhook| {
+            router.route(&format!("/{}/{{secret}}", webhook.as_str()), path(webhook))
+        })
+        .with_state(app)
 }
 
 impl App {
-    async fn respond(&self, webhook: Webhook, body: Body) -> Response {
+    async fn respond(&self, webhook: Webhook, secret: &str, body: Body) -> Response {
+        // Before the body is read: a stranger gets nothing to work with, and makes no work.
+        match self.keys.get() {
+            None => return nameless(StatusCode::SERVICE_UNAVAILABLE, "the webhook has no receipt key yet"),
+            Some(signing) if !signing.is_called_by(secret) => {
+                return nameless(
+                    StatusCode::FORBIDDEN,
+                    "only the API server is answered, at the path of the configuration",
+                );
+            }
+            Some(_) => {}
+        }
         let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
             let message = format!("the admission review can't be read, or is larger than {BODY_LIMIT} bytes");
             return nameless(StatusCode::PAYLOAD_TOO_LARGE, &message);

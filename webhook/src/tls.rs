@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::certificates::{self, CertificateError, Material, Plan};
+use crate::keys::Shared;
+use crate::serve::Webhook;
 
 /// The Secret with our own certificates.
 pub const SECRET: &str = "ccos-webhook-tls";
@@ -82,6 +84,8 @@ pub struct Keeper {
     pub client: Client,
     /// Where certificates come from.
     pub source: Source,
+    /// The receipt keys, from which the secret paths come.
+    pub keys: Shared,
     /// Something that matters changed.
     pub changed: Arc<Notify>,
 }
@@ -128,8 +132,10 @@ impl Keeper {
         strangers: &mut Strangers,
     ) -> Result<Served, TlsError> {
         let wanted = self.wanted().await?;
-        if let Some(bundle) = &wanted.bundle {
-            self.publish(&certificates::authorities(bundle, Timestamp::now()), strangers).await?;
+        // Without the key there is nothing to be called for; it tells when it comes.
+        if let Some(signing) = self.keys.get() {
+            let ours = wanted.bundle.as_ref().map(|bundle| certificates::authorities(bundle, Timestamp::now()));
+            self.publish(ours.as_deref(), &signing.path_secret(), strangers).await?;
         }
         if served != Some(&wanted) {
             // After the caBundle: the other way round, the API server would refuse what it can't check yet.
@@ -163,24 +169,27 @@ impl Keeper {
         }
     }
 
-    async fn publish(&self, wanted: &[String], strangers: &mut Strangers) -> Result<(), TlsError> {
+    /// Writes the paths, and the caBundle where it is ours to write, into the configurations.
+    async fn publish(&self, ours: Option<&[String]>, secret: &str, strangers: &mut Strangers) -> Result<(), TlsError> {
         let kinds = [
-            ApiResource::erase::<MutatingWebhookConfiguration>(&()),
-            ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+            (ApiResource::erase::<MutatingWebhookConfiguration>(&()), Webhook::Mutate),
+            (ApiResource::erase::<ValidatingWebhookConfiguration>(&()), Webhook::Validate),
         ];
-        for kind in kinds {
+        for (kind, webhook) in kinds {
+            let called = format!("/{}/{secret}", webhook.as_str());
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
             let read = |source| TlsError::Api { what: "read a webhook configuration", source };
             // The chart may not have made it yet; its watch tells when it has.
             let Some(found) = api.get_opt(CONFIGURATION).await.map_err(read)? else { continue };
-            strangers.see(&found.data, wanted, Instant::now());
-            let Some(patch) = ca_bundles(&kind, &found.data, wanted, &strangers.to_go(Instant::now())) else {
-                continue;
-            };
-            let write = |source| TlsError::Api { what: "set the caBundle of a webhook configuration", source };
+            if let Some(ours) = ours {
+                strangers.see(&found.data, ours, Instant::now());
+            }
+            let to_go = strangers.to_go(Instant::now());
+            let Some(patch) = client_configs(&kind, &found.data, &called, ours, &to_go) else { continue };
+            let write = |source| TlsError::Api { what: "write a webhook configuration", source };
             let params = PatchParams::apply(MANAGER).force();
             api.patch(CONFIGURATION, &params, &Patch::Apply(patch)).await.map_err(write)?;
-            tracing::info!(kind = kind.kind, "set the caBundle");
+            tracing::info!(kind = kind.kind, "wrote path and caBundle");
         }
         Ok(())
     }
@@ -211,22 +220,40 @@ fn present(webhook: &Value) -> Vec<String> {
     certificates::authorities(&bundle, Timestamp::now())
 }
 
-/// What has to be applied for all webhooks of a configuration to have these authorities, and none that has to go;
-/// `None`: nothing. Others stay, in whatever order they are: two replicas must not disagree over an order.
-fn ca_bundles(kind: &ApiResource, found: &Value, wanted: &[String], to_go: &BTreeSet<String>) -> Option<Value> {
+/// What has to be applied for all webhooks of a configuration to be called at this path, and to have our authorities and
+/// none that has to go; `None`: nothing. Other authorities stay, in whatever order they are: two replicas must not
+/// disagree over an order. Without authorities of ours, somebody else writes the caBundle.
+fn client_configs(
+    kind: &ApiResource,
+    found: &Value,
+    path: &str,
+    ours: Option<&[String]>,
+    to_go: &BTreeSet<String>,
+) -> Option<Value> {
     let webhooks = found.get("webhooks").and_then(Value::as_array)?;
+    let wanted = ours.unwrap_or_default();
     let goes = |authority: &String| to_go.contains(authority) && !wanted.contains(authority);
     let done = |webhook: &Value| {
         let present = present(webhook);
-        wanted.iter().all(|authority| present.contains(authority)) && !present.iter().any(goes)
+        webhook.pointer("/clientConfig/service/path").and_then(Value::as_str) == Some(path)
+            && (ours.is_none()
+                || wanted.iter().all(|authority| present.contains(authority)) && !present.iter().any(goes))
     };
     if webhooks.iter().all(done) {
         return None;
     }
     let entry = |webhook: &Value| {
-        let others = present(webhook).into_iter().filter(|authority| !wanted.contains(authority) && !goes(authority));
-        let bundle = wanted.iter().cloned().chain(others).collect::<String>();
-        Some(json!({"name": webhook.get("name")?, "clientConfig": {"caBundle": BASE64.encode(bundle)}}))
+        // Name and namespace are required of whoever writes the service at all.
+        let part = |name: &str| webhook.pointer(&format!("/clientConfig/service/{name}")).cloned();
+        let service = json!({"name": part("name")?, "namespace": part("namespace")?, "path": path});
+        let config = if ours.is_some() {
+            let others = present(webhook).into_iter().filter(|one| !wanted.contains(one) && !goes(one));
+            let bundle = wanted.iter().cloned().chain(others).collect::<String>();
+            json!({"service": service, "caBundle": BASE64.encode(bundle)})
+        } else {
+            json!({"service": service})
+        };
+        Some(json!({"name": webhook.get("name")?, "clientConfig": config}))
     };
     Some(json!({
         "apiVersion": kind.api_version,
@@ -283,25 +310,39 @@ mod tests {
 
     fn webhook(name: &str, authorities: &[&String]) -> Value {
         let bundle: String = authorities.iter().map(|one| one.as_str()).collect();
-        json!({"name": name, "clientConfig": {"caBundle": BASE64.encode(bundle)}})
+        let service = json!({"name": "s", "namespace": "n", "path": "/mutate/x"});
+        json!({"name": name, "clientConfig": {"service": service, "caBundle": BASE64.encode(bundle)}})
     }
 
     fn applied(found: &Value, wanted: &String, to_go: &[&String]) -> Option<Value> {
         let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
         let to_go = to_go.iter().map(|one| (*one).clone()).collect();
-        ca_bundles(&kind, found, std::slice::from_ref(wanted), &to_go).map(|patch| {
+        client_configs(&kind, found, "/mutate/x", Some(std::slice::from_ref(wanted)), &to_go).map(|patch| {
             assert_eq!(patch["kind"], "MutatingWebhookConfiguration");
             patch["webhooks"].clone()
         })
     }
 
     #[test]
-    fn every_webhook_gets_the_authority_and_only_if_one_lacks_it() {
+    fn every_webhook_gets_path_and_authority_and_only_if_one_lacks_them() {
         let ours = authority();
-        let found = json!({"webhooks": [webhook("a.x", &[&ours]), {"name": "b.x", "clientConfig": {"service": {"name": "s"}}}]});
-        let wanted = json!([webhook("a.x", &[&ours]), webhook("b.x", &[&ours])]);
+        let bare = json!({"name": "b.x", "clientConfig": {"service": {"name": "s", "namespace": "n"}}});
+        let mut astray = webhook("c.x", &[&ours]);
+        astray["clientConfig"]["service"]["path"] = json!("/mutate/y");
+        let found = json!({"webhooks": [webhook("a.x", &[&ours]), bare, astray]});
+        let wanted = json!([webhook("a.x", &[&ours]), webhook("b.x", &[&ours]), webhook("c.x", &[&ours])]);
         assert_eq!(applied(&found, &ours, &[]), Some(wanted.clone()));
         assert_eq!(applied(&json!({"webhooks": wanted}), &ours, &[]), None);
+    }
+
+    #[test]
+    fn where_somebody_else_writes_the_authority_only_the_path_is_ours() {
+        let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
+        let found =
+            json!({"webhooks": [{"name": "b.x", "clientConfig": {"service": {"name": "s", "namespace": "n"}}}]});
+        let patch = client_configs(&kind, &found, "/mutate/x", None, &BTreeSet::new()).unwrap();
+        let service = json!({"name": "s", "namespace": "n", "path": "/mutate/x"});
+        assert_eq!(patch["webhooks"], json!([{"name": "b.x", "clientConfig": {"service": service}}]));
     }
 
     #[test]

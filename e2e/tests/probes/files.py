@@ -17,11 +17,11 @@ def execute(path, *arguments):
             os.dup2(os.open("/dev/null", os.O_RDWR), 1)
             os.execv(path, [path, *arguments])
         except OSError as error:
-            os._exit(error.errno)
+            os._exit(128 + error.errno)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code:
-        raise OSError(code, "")
-    return "ok"
+    if code > 128:
+        raise OSError(code - 128, "")
+    return "started"
 
 
 def copy_exec(path):

@@ -13,6 +13,9 @@ use std::fmt::Debug;
 /// The owner of what the controller applies.
 pub(crate) const FIELD_MANAGER: &str = "ccos-controller";
 
+/// How the API server begins when our quota is the one without room.
+const OWN_QUOTA: &str = "exceeded quota: ccos-executions,";
+
 /// Why a child was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
@@ -28,16 +31,6 @@ pub(crate) enum ApplyError {
         /// Why.
         source: kube::Error,
     },
-    /// Another object has the name of the child.
-    #[error("{kind} {namespace}/{name} exists and belongs to something else")]
-    Foreign {
-        /// Of what.
-        kind: &'static str,
-        /// Where.
-        namespace: String,
-        /// Which.
-        name: String,
-    },
 }
 
 /// What became of the pod.
@@ -45,7 +38,9 @@ pub(crate) enum ApplyError {
 pub(crate) enum Applied {
     /// It exists: made now, or by a controller that did not live to say so.
     Pod(Box<Pod>),
-    /// The quota has no room; the text is the API server's.
+    /// The namespace's own quota counts pods that have just ended.
+    QuotaLags(String),
+    /// Another quota has no room; the text is the API server's.
     QuotaExceeded(String),
     /// The API server will not have it: a policy engine, Pod Security, a volume that can't be.
     Refused(String),
@@ -58,9 +53,18 @@ pub(crate) async fn apply(
     children: &Children,
 ) -> Result<Applied, ApplyError> {
     let Children { network_policy, profile, pod } = children;
-    server_side::<NetworkPolicy>(client, "NetworkPolicy", network_policy).await?;
-    server_side::<ConfigMap>(client, "ConfigMap", profile).await?;
-    create_pod(client, object, pod).await
+    let applied = async {
+        server_side::<NetworkPolicy>(client, "NetworkPolicy", network_policy).await?;
+        server_side::<ConfigMap>(client, "ConfigMap", profile).await
+    };
+    match applied.await {
+        // Such as another's immutable ConfigMap of this name: it will not become ours by trying.
+        Err(ApplyError::Api { kind, source: kube::Error::Api(status), .. }) if status.code == 422 => {
+            Ok(Applied::Refused(format!("{kind}: {}", status.message)))
+        }
+        Err(error) => Err(error),
+        Ok(()) => create_pod(client, object, pod).await,
+    }
 }
 
 /// Applies a namespace's quota.
@@ -97,8 +101,12 @@ async fn create_pod(client: &Client, object: &CapabilityExecution, pod: &Pod) ->
             if owned(&pod, object) {
                 Ok(Applied::Pod(Box::new(pod)))
             } else {
-                Err(ApplyError::Foreign { kind: "Pod", namespace, name })
+                // Not tried again: each try counts in the quota until that is counted anew.
+                Ok(Applied::Refused(format!("Pod {name:?} exists and belongs to something else")))
             }
+        }
+        Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains(OWN_QUOTA) => {
+            Ok(Applied::QuotaLags(status.message.clone()))
         }
         Err(kube::Error::Api(status)) if status.code == 403 && status.message.contains("quota") => {
             Ok(Applied::QuotaExceeded(status.message.clone()))

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ccos_crds::execution::ContextKind;
 use ccos_plan::capacity::Weight;
 use jiff::Timestamp;
 
@@ -12,12 +13,24 @@ use jiff::Timestamp;
 /// can show it.
 const NONCE_MEMORY: Duration = Duration::from_mins(5);
 
+/// A place, and in which line.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// What it holds.
+    pub(crate) weight: Weight,
+    /// Of which context.
+    pub(crate) line: Line,
+}
+
+/// A line: a context, in a namespace where it is one of a namespace.
+pub(crate) type Line = (ContextKind, Option<String>, String);
+
 /// Places, nonces and patience, by the UID of an execution.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// Who was given a place.
     /// INVARIANT: decided and entered under one lock, so that two executions never see the same free place.
-    places: Mutex<HashMap<String, Weight>>,
+    places: Mutex<HashMap<String, Place>>,
     /// Who showed which nonce first, and when it was last shown.
     nonces: Mutex<HashMap<String, (String, Instant)>>,
     /// Since when an execution has waited for its runtime.
@@ -26,7 +39,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The places, for as long as it takes to decide on one.
-    pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<String, Weight>> {
+    pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         lock(&self.places)
     }
 
@@ -54,12 +67,6 @@ impl Queue {
     /// Its runtime is there.
     pub(crate) fn runtime_found(&self, uid: &str) {
         lock(&self.without_runtime).remove(uid);
-    }
-
-    /// It was deleted. Its nonce stays for a while.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.release(uid);
-        self.runtime_found(uid);
     }
 }
 

@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccos_crds::CapabilityExecution;
-use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Weight};
+use ccos_plan::build;
+use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
-use ccos_plan::{AnyContext, build};
-use ccos_policy::{Bytes, Cores};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
@@ -26,18 +24,30 @@ use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
+use crate::orphans;
+use crate::turn::turn;
 use crate::update_status::update_status;
 
 /// How long a cache may take to show what was written: then it is looked at again.
 const CACHE_LAG: Duration = Duration::from_millis(100);
 
+/// How long the quota may count a pod that has ended, before it is tried again without word from its watch.
+const QUOTA_LAG: Duration = Duration::from_secs(1);
+
+/// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
+const UNWATCHED: Duration = Duration::from_secs(2);
+
 /// Looks at an execution and does the next thing.
 pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -> Result<Action, Error> {
     let now = Timestamp::now();
+    let pod = find_pod(&object, &ctx).await?;
     if object.metadata.deletion_timestamp.is_some() {
+        // Somebody's finalizer holds it: what it runs must not go on meanwhile.
+        if let Some(pod) = pod.filter(|pod| orphans::lives(pod)) {
+            apply::delete_pod(&ctx.client, &pod).await?;
+        }
         return Ok(Action::await_change());
     }
-    let pod = find_pod(&object, &ctx).await?;
     if status::finished(&object) {
         return retire(&object, pod.as_deref(), &ctx, now).await;
     }
@@ -65,12 +75,9 @@ async fn begin(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     if step::suspended(object) {
         return hold(object, ctx, &granted, WaitReason::Suspended, "desiredState is Suspended", now).await;
     }
-    let overhead = match step::runtime(
-        granted.admitted.runtime_class(),
-        &ctx.stores.runtime_classes.state(),
-        &ctx.stores.nodes.state(),
-    ) {
-        Ok(class) => overhead(class),
+    let (classes, nodes) = (ctx.stores.runtime_classes.state(), ctx.stores.nodes.state());
+    let class = match step::runtime(granted.admitted.runtime_class(), &classes, &nodes) {
+        Ok(class) => class,
         Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
     };
     ctx.queue.runtime_found(&uid(object));
@@ -78,7 +85,9 @@ async fn begin(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
-    if let Turn::Wait(message) = turn(object, &found, &granted, overhead, ctx) {
+    let gone = || Turn::Wait("its context is gone".to_owned());
+    let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, class, ctx));
+    if let Turn::Wait(message) = turn.unwrap_or_else(gone) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
     }
     let started = start(object, ctx, &granted, &found, now).await;
@@ -115,13 +124,18 @@ async fn start(
             update_status(&ctx.client, object, draft).await?;
             Ok(Started::Pod)
         }
+        Applied::QuotaLags(message) => {
+            // It keeps its place in the line; the quota's watch wakes it.
+            hold(object, ctx, granted, WaitReason::CapacityExhausted, &message, now).await?;
+            Ok(Started::Held(Action::requeue(QUOTA_LAG)))
+        }
         Applied::QuotaExceeded(message) => {
             hold(object, ctx, granted, WaitReason::QuotaExceeded, &message, now).await?;
             // Not a conflict: whoever holds the quota has to end first, and no watch of ours sees that.
             Ok(Started::Held(Action::requeue(Duration::from_secs(15))))
         }
         Applied::Refused(message) => {
-            let end = End::new(EndReason::InternalError, format!("the API server refuses its pod: {message}"));
+            let end = End::new(EndReason::InternalError, format!("the API server refuses it: {message}"));
             finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held)
         }
     }
@@ -145,7 +159,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
     }
     if status::stopping(object).is_some() {
         apply::delete_pod(&ctx.client, pod).await?;
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(UNWATCHED));
     }
     let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
     let why = if let Seen::Starting(why) = &seen { step::overdue(pod, why, &ctx.cluster, now) } else { None };
@@ -153,7 +167,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
         apply::delete_pod(&ctx.client, pod).await?;
-        return Ok(Action::await_change());
+        return Ok(Action::requeue(UNWATCHED));
     }
     let wake = [
         step::expires(&found, now),
@@ -297,70 +311,8 @@ async fn find_pod(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<Arc<
     Ok(found.filter(|pod| apply::owned(pod, object)))
 }
 
-/// Whether it is its turn; if so, it holds its place from here on.
-fn turn(object: &CapabilityExecution, found: &References, granted: &Granted, overhead: Weight, ctx: &Ctx) -> Turn {
-    let Some(context) = &found.context else { return Turn::Wait("its context is gone".to_owned()) };
-    let bounds = match Bounds::of(context.spec().capacity.as_ref()) {
-        Ok(bounds) => bounds,
-        Err(errors) => return Turn::Wait(errors.to_string()),
-    };
-    let uid = uid(object);
-    let ticket = Ticket::of(object);
-    let weight = build::weight(&granted.admitted, overhead);
-    let mut places = ctx.queue.places();
-    let peers: Vec<Peer> = ctx
-        .stores
-        .executions
-        .state()
-        .iter()
-        .filter(|peer| peer.uid().as_deref() != Some(&uid) && same_context(peer, object, context))
-        .filter_map(|peer| {
-            let peer_uid = peer.uid().unwrap_or_default();
-            if let Some(weight) = places.get(&peer_uid) {
-                return Some(Peer::Holds(*weight));
-            }
-            // Without a place of this controller's: one of an earlier leader's, or one that waits.
-            match live_weight(peer, ctx) {
-                Some(weight) => Some(Peer::Holds(weight)),
-                None if !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer) => {
-                    Some(Peer::Waits(Ticket::of(peer)))
-                }
-                None => None,
-            }
-        })
-        .collect();
-    let turn = capacity::turn(&ticket, weight, &peers, bounds, &context.display());
-    if turn == Turn::Go {
-        places.insert(uid, weight);
-    }
-    turn
-}
-
 fn uid(object: &CapabilityExecution) -> String {
     object.uid().unwrap_or_default()
-}
-
-/// Contexts of a namespace share nothing with their namesakes of other namespaces.
-fn same_context(peer: &CapabilityExecution, object: &CapabilityExecution, context: &AnyContext) -> bool {
-    peer.spec.context_ref == object.spec.context_ref
-        && match context {
-            AnyContext::Namespaced(_) => peer.namespace() == object.namespace(),
-            AnyContext::Cluster(_) => true,
-        }
-}
-
-/// What the pod of an execution holds, while it lives.
-fn live_weight(object: &CapabilityExecution, ctx: &Ctx) -> Option<Weight> {
-    let key = ObjectRef::new(&build::names::child(object)).within(&object.namespace().unwrap_or_default());
-    let pod = ctx.stores.pods.get(&key).filter(|pod| apply::owned(pod, object))?;
-    if matches!(status::observe(&pod), Seen::Ended(_)) {
-        return None;
-    }
-    Some(build::pod_weight(&pod))
-}
-
-fn overhead(class: Option<&RuntimeClass>) -> Weight {
-    class.map_or(Weight { memory: Bytes(0), cpu: Cores { millis: 0 } }, build::overhead)
 }
 
 /// Wakes at a moment, or a little after it: a timer that is early would find nothing to do.

@@ -6,7 +6,7 @@ use ccos_crds::execution::{ContextKind, ProviderKind};
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
 };
-use ccos_plan::build::names::MANAGED_BY;
+use ccos_plan::build::names::{self, MANAGED_BY};
 use ccos_plan::status;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
@@ -21,6 +21,7 @@ use kube::{Client, ResourceExt as _};
 use crate::contexts;
 use crate::ctx::Ctx;
 use crate::error::error_policy;
+use crate::orphans;
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::waker::Waker;
@@ -37,6 +38,7 @@ pub(crate) struct Triggers {
     cluster_contexts: mpsc::UnboundedReceiver<ClusterSecurityContext>,
     providers: mpsc::UnboundedReceiver<CapabilityProvider>,
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
+    orphans: mpsc::UnboundedReceiver<Pod>,
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -49,29 +51,45 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     let (alive, ended) = mpsc::unbounded();
     let (wake, woken) = mpsc::unbounded();
 
-    let (executions, writer) = reflector::store();
+    let (executions, executions_writer) = reflector::store();
+    let (pods, pods_writer) = reflector::store::<Pod>();
     let waker = Waker::new(executions.clone(), wake);
+    let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
-        let (waker, queue) = (waker.clone(), Arc::clone(queue));
+    watch(Api::all(client.clone()), all(), executions_writer, alive.clone(), {
+        let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
         move |touched: Touched<CapabilityExecution>| {
-            if touched.exists == Exists::No {
-                // Nobody will reconcile it: its place is free, and others may take it.
-                queue.forget(&touched.object.uid().unwrap_or_default());
-                waker.peers(&touched.object);
+            let Touched { before: _, object, exists } = touched;
+            if exists == Exists::No {
+                // Nobody will reconcile it. Its place is free once its pod has ended.
+                queue.runtime_found(&object.uid().unwrap_or_default());
+                let pod = ObjectRef::new(&names::child(&object)).within(&object.namespace().unwrap_or_default());
+                match pods.get(&pod).filter(|pod| orphans::lives(pod)) {
+                    Some(pod) => drop(to_orphans.unbounded_send(Pod::clone(&pod))),
+                    None => drop(queue.release(&object.uid().unwrap_or_default())),
+                }
+                waker.peers(&object);
             }
-            drop(to_executions.unbounded_send(touched.object));
+            drop(to_executions.unbounded_send(object));
         }
     });
 
-    let (pods, writer) = reflector::store::<Pod>();
-    watch(Api::all(client.clone()), managed(), writer, alive.clone(), {
-        let waker = waker.clone();
-        move |touched: Touched<_>| {
-            let namespace = touched.object.namespace().unwrap_or_default();
-            for owner in touched.object.owner_references() {
-                if let Some(object) = ObjectRef::from_owner_ref(Some(&namespace), owner, ()) {
-                    waker.one(object);
+    watch(Api::all(client.clone()), managed(), pods_writer, alive.clone(), {
+        let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
+        move |touched: Touched<Pod>| {
+            let Touched { before: _, object: pod, exists } = touched;
+            if orphans::has_execution(&pod, &executions) {
+                let namespace = pod.namespace().unwrap_or_default();
+                for owner in pod.owner_references() {
+                    if let Some(object) = ObjectRef::from_owner_ref(Some(&namespace), owner, ()) {
+                        waker.one(object);
+                    }
+                }
+            } else if let Some(uid) = orphans::made_for(&pod).map(str::to_owned) {
+                if exists == Exists::Yes && orphans::lives(&pod) {
+                    drop(to_orphans.unbounded_send(pod));
+                } else if queue.release(&uid) {
+                    waker.waiting();
                 }
             }
         }
@@ -167,6 +185,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         cluster_contexts: cluster_contexts_rx,
         providers: providers_rx,
         cluster_providers: cluster_providers_rx,
+        orphans: orphans_rx,
         ended,
     };
     (stores, waker, triggers)
@@ -184,7 +203,8 @@ fn runtimes(node: &Node) -> impl PartialEq + use<> {
 impl Triggers {
     /// Reconciles until a watch ends.
     pub(crate) async fn run(self, ctx: Arc<Ctx>) {
-        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, mut ended } = self;
+        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, orphans, mut ended } =
+            self;
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(woken)
@@ -196,6 +216,7 @@ impl Triggers {
             () = each(cluster_contexts, |object| contexts::cluster(&ctx, object)) => {},
             () = each(providers, |object| contexts::provider(&ctx, object)) => {},
             () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
+            () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
             _ = ended.next() => {},
         }
     }

@@ -2,9 +2,8 @@
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::status::Draft;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt as _};
-use serde_json::json;
 
 /// Why status was not written.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +24,10 @@ pub(crate) async fn update_status(
 ) -> Result<bool, UpdateStatusError> {
     let Some(status) = draft.changed(object) else { return Ok(false) };
     let api: Api<CapabilityExecution> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
-    // With the resourceVersion: a status computed from a stale object must not overwrite a newer one.
-    let patch = json!({"metadata": {"resourceVersion": object.metadata.resource_version}, "status": status});
-    match api.patch_status(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+    // As a whole, with its resourceVersion: a status computed from a stale object must not overwrite a newer one. Not as
+    // a merge patch, which would take every null out of a result.
+    let changed = CapabilityExecution { status: Some(status), ..object.clone() };
+    match api.replace_status(&object.name_any(), &PostParams::default(), &changed).await {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Err(UpdateStatusError::Conflict),
         // Deleted meanwhile: nobody reads it any more.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// Where things are inside the runner's own container, before the view is built. Nothing below is visible to the
 /// workload.
@@ -98,6 +99,17 @@ pub enum ProcessCreation {
     Allowed,
     /// They fail with `EPERM`.
     Denied,
+}
+
+/// The digest of a profile's text, as the pod's command names it: `sha256:` and lower-case hexadecimal.
+#[must_use]
+pub fn digest(text: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(text).iter().fold(String::from("sha256:"), |mut digest, byte| {
+        // Writing to a String can't fail.
+        let _ = write!(digest, "{byte:02x}");
+        digest
+    })
 }
 
 /// A text, given or read from a file of the runner's container.

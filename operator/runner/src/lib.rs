@@ -36,21 +36,21 @@ use crate::outcome::Granted;
 use crate::pipes::Pipes;
 use crate::supervise::Supervisor;
 
-/// One attempt, from profile to report.
+/// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
 #[must_use]
-pub fn run() -> Report {
-    match attempt() {
+pub fn run(digest: &str) -> Report {
+    match attempt(digest) {
         Ok(report) => report,
         Err((end, message)) => report::failed(end, message),
     }
 }
 
-fn attempt() -> Result<Report, (End, String)> {
+fn attempt(digest: &str) -> Result<Report, (End, String)> {
     let broken = |what: &'static str| move |errno: Errno| (End::InternalError, format!("{what}: {errno}"));
     // Before anything else: a signal that comes early must not be lost.
     let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).map_err(broken("signals"))?;
     let ids = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    let request = request::read(place::PROFILE, ids).map_err(|error| (End::InternalError, chain(&error)))?;
+    let request = request::read(place::PROFILE, digest, ids).map_err(|error| (error.end(), chain(&error)))?;
     let pipes = Pipes::new().map_err(broken("pipes"))?;
     // Kept until the end of the attempt: the proof looks for it.
     let _canary = SharedMemory::new().map_err(broken("shared memory"))?;

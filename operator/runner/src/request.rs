@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ccos_profile::{Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, place};
+use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, place};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -56,6 +56,18 @@ pub enum RequestError {
         /// Which.
         path: String,
     },
+    /// Not the profile that the pod was made for.
+    #[error(
+        "{path}: expected the digest {expected}, but found {found}: it is not the profile that this pod was made for"
+    )]
+    OtherProfile {
+        /// Which file.
+        path: String,
+        /// What the pod's command says.
+        expected: String,
+        /// What the file has.
+        found: String,
+    },
     /// Not a profile.
     #[error("{path}: expected a profile, but found something else")]
     Syntax {
@@ -96,6 +108,17 @@ pub struct VolumeRequest {
     pub mount_path: AbsolutePath,
 }
 
+impl RequestError {
+    /// The end that it is.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        match self {
+            Self::OtherProfile { .. } => End::ConfinementFailed,
+            _ => End::InternalError,
+        }
+    }
+}
+
 /// A profile that was understood.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are those of ccos_profile::Profile")]
@@ -124,10 +147,17 @@ pub struct Request {
 
 /// Reads the profile and all that it refers to.
 ///
+/// The digest comes with the pod's command: whoever may write ConfigMaps of the namespace, but no pods, can put another
+/// profile in place of ours before it is mounted.
+///
 /// # Errors
 /// [`RequestError`] with the field and what was expected there.
-pub fn read(path: &str, (uid, gid): (u32, u32)) -> Result<Request, RequestError> {
+pub fn read(path: &str, digest: &str, (uid, gid): (u32, u32)) -> Result<Request, RequestError> {
     let text = read_text(path, MOST_PROFILE_BYTES)?;
+    let found = ccos_profile::digest(text.as_bytes());
+    if found != digest {
+        return Err(RequestError::OtherProfile { path: path.to_owned(), expected: digest.to_owned(), found });
+    }
     let syntax = |source| RequestError::Syntax { path: path.to_owned(), source };
     // The version first: a newer profile fails for its fields otherwise, which says nothing to anyone.
     let value: Value = serde_json::from_str(&text).map_err(syntax)?;

@@ -81,3 +81,17 @@ async fn names_that_are_urls_lead_nowhere() {
         cluster.answers("/mutate", &create(&object)).await.no(403, &["ContextNotFound contextRef"]);
     }
 }
+
+#[tokio::test]
+async fn who_does_not_know_the_secret_path_is_not_answered_and_gets_nothing_signed() {
+    let review =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": create(&execution())});
+    for path in ["/mutate/x", "/validate/x", "/mutate/%00"] {
+        let (status, answer) = Cluster::usual().posts(path, review.to_string()).await;
+        assert!(matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND), "{path}: {status}");
+        assert_ne!(answer["response"]["allowed"], true, "{path}: {answer}");
+        assert!(!answer.to_string().contains("analysts"), "{path}: {answer}");
+    }
+    // Its twin: the same review at the right path.
+    Cluster::usual().answers("/mutate", &create(&execution())).await.receipt();
+}

@@ -146,8 +146,14 @@ impl Cluster {
         }
     }
 
-    /// Sends bytes.
+    /// Sends bytes, as the API server does.
     pub async fn sends(self, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
+        let secret = Signing { key: key(), known: keys() }.path_secret();
+        self.posts(&format!("{path}/{secret}"), body).await
+    }
+
+    /// Sends bytes, as anybody could.
+    pub async fn posts(self, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
         let request = Request::post(path).body(body.into()).unwrap();
         let response = router(Arc::new(self.app())).oneshot(request).await.unwrap();
         let status = response.status();

@@ -58,8 +58,8 @@ pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
     Children {
         network_policy: network_policy::network_policy(order.object),
-        profile: profile::config_map(order.object, &plan.profile),
         pod: pod::pod(order, &plan),
+        profile: profile::config_map(order.object, plan.text),
     }
 }
 

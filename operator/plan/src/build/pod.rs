@@ -53,7 +53,8 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 name: "runner".to_owned(),
                 image: Some(container_image.clone()),
                 image_pull_policy: Some("IfNotPresent".to_owned()),
-                command: Some(vec![program]),
+                // Not in the environment: `kubectl describe` would show it as something that can be set.
+                command: Some(vec![program, plan.digest.clone()]),
                 resources: Some(resources(order)),
                 security_context: Some(container_security()),
                 termination_message_path: Some(place::TERMINATION_LOG.to_owned()),

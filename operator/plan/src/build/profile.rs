@@ -15,7 +15,10 @@ use super::{Order, names};
 
 /// The profile and what has to be mounted for it.
 pub(super) struct Plan<'a> {
-    pub(super) profile: Profile,
+    /// The profile as the runner reads it.
+    pub(super) text: String,
+    /// Its digest, by which the runner knows it again.
+    pub(super) digest: String,
     pub(super) volumes: Vec<&'a ContextVolume>,
     /// By number: mounted at `place::REFERENCES/<number>`, with the key as the file `value`.
     pub(super) references: Vec<Reference<'a>>,
@@ -109,7 +112,9 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             threads: limits.threads,
         },
     };
-    Plan { profile, volumes, references }
+    let text = json!(profile).to_string();
+    let digest = ccos_profile::digest(text.as_bytes());
+    Plan { text, digest, volumes, references }
 }
 
 /// Where a volume is in the runner's container.
@@ -127,11 +132,11 @@ pub(super) const fn image_root(isolation: Isolation) -> &'static str {
 }
 
 /// Immutable: what was admitted does not change under a running pod.
-pub(super) fn config_map(object: &CapabilityExecution, profile: &Profile) -> ConfigMap {
+pub(super) fn config_map(object: &CapabilityExecution, text: String) -> ConfigMap {
     ConfigMap {
         metadata: names::metadata(object),
         immutable: Some(true),
-        data: Some(BTreeMap::from([("profile.json".to_owned(), json!(profile).to_string())])),
+        data: Some(BTreeMap::from([("profile.json".to_owned(), text)])),
         binary_data: None,
     }
 }

@@ -84,6 +84,14 @@ const NAMESPACE_BITS: u64 = (libc::CLONE_NEWUSER
 
 const FAMILIES: &[u64] = &[libc::AF_UNIX as u64, libc::AF_INET as u64, libc::AF_INET6 as u64, libc::AF_NETLINK as u64];
 
+/// fcntl(2) and ioctl(2) by which a descriptor gets an owner and a signal; libc has not all of them
+/// (asm-generic/fcntl.h, asm-generic/sockios.h).
+const F_SETOWN: u64 = 8;
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+
 /// The init of the workload's namespaces.
 const INIT: u64 = 1;
 
@@ -109,6 +117,9 @@ pub const ALWAYS: &[SyscallRule] = rules! {
         SYS_pidfd_open if When::Is(0, INIT), SYS_prlimit64 if When::Is(0, INIT),
         SYS_sched_setaffinity if When::Is(0, INIT), SYS_sched_setscheduler if When::Is(0, INIT),
         SYS_sched_setparam if When::Is(0, INIT), SYS_sched_setattr if When::Is(0, INIT) => Perm;
+    "makes the kernel send signals, of any number, to any process of the uid: to the init, too":
+        SYS_fcntl if When::Is(1, F_SETOWN), SYS_fcntl if When::Is(1, F_SETOWN_EX), SYS_fcntl if When::Is(1, F_SETSIG),
+        SYS_ioctl if When::Is(1, FIOSETOWN), SYS_ioctl if When::Is(1, SIOCSPGRP) => Perm;
     "files by their number, past every path":
         SYS_name_to_handle_at, SYS_open_by_handle_at => Perm;
     "rings make calls that no filter sees":

@@ -222,7 +222,9 @@ impl Pod {
             make(path);
         }
         fs::copy(env!("CARGO_BIN_EXE_ccos-runner"), folder.join("rootfs/ccos-runner")).unwrap();
-        fs::write(folder.join("profile/profile.json"), self.profile.to_string()).unwrap();
+        let profile = self.profile.to_string();
+        let digest = ccos_profile::digest(profile.as_bytes());
+        fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("termination-log"), "").unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         if self.debian {
@@ -246,7 +248,7 @@ impl Pod {
         let mut config = json!({
             "ociVersion": "1.0.0",
             "process": {
-                "user": {"uid": UID, "gid": UID}, "args": ["/ccos-runner"], "env": self.environment, "cwd": "/",
+                "user": {"uid": UID, "gid": UID}, "args": ["/ccos-runner", digest], "env": self.environment, "cwd": "/",
                 "noNewPrivileges": true, "capabilities": {},
             },
             "root": {"path": "rootfs", "readonly": true},
