@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::amounts::{Duration, Quantity, any_json};
+use crate::json::Json;
 use crate::permissions::{KeyRef, Requires};
 use crate::security_context::Isolation;
 
@@ -52,9 +53,8 @@ pub struct CapabilityExecutionSpec {
     /// What to run.
     pub capability_ref: CapabilityRef,
     /// What the code works on: any JSON, at most 256 KiB. Absent: `{}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_json")]
-    pub inputs: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Json>,
     /// Top-level fields of the inputs whose text comes from Secrets and ConfigMaps of the namespace; `inputs` must be an
     /// object then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -229,9 +229,9 @@ pub struct DecisionStatus {
     /// The context that granted it.
     #[serde(rename = "contextUID")]
     pub context_uid: String,
-    /// That context's generation.
+    /// That context's generation, by which it was decided.
     pub context_generation: i64,
-    /// SHA-256 of the decision, as the receipt has it.
+    /// SHA-256 of the decision by which it runs.
     pub digest: String,
 }
 

@@ -8,12 +8,14 @@ use serde_json::Value;
 pub mod amounts;
 pub mod conditions;
 pub mod execution;
+pub mod json;
 pub mod permissions;
 pub mod provider;
 pub mod security_context;
 
 pub use amounts::{Duration, Quantity};
 pub use execution::{CapabilityExecution, CapabilityExecutionSpec, CapabilityExecutionStatus};
+pub use json::Json;
 pub use permissions::{Limits, Permissions, Requires};
 pub use provider::{CapabilityProvider, CapabilityProviderSpec, ClusterCapabilityProvider};
 pub use security_context::{ClusterSecurityContext, SecurityContext, SecurityContextSpec};

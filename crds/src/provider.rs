@@ -4,9 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::amounts::any_object;
+use crate::json::Json;
 use crate::permissions::{KeyRef, Requires};
 
 /// An image or a module, and the capabilities that it offers.
@@ -197,11 +197,11 @@ pub struct Capability {
     /// A JSON Schema that inputs must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
-    pub input_schema: Option<Value>,
+    pub input_schema: Option<Json>,
     /// A JSON Schema that results must fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
-    pub output_schema: Option<Value>,
+    pub output_schema: Option<Json>,
     /// What it needs. Absent: nothing but its own command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requires: Option<Requires>,

@@ -42,8 +42,9 @@ fn the_rendered_chart_passes_a_server_side_dry_run_in_a_restricted_namespace() {
     let answer = kubectl(apply).inside(&ns.name).input(&rendered).run();
     assert!(answer.ok && !answer.err.contains("Warning"), "{answer:?}");
     // The twin: Pod Security does warn here.
-    let privileged = rendered.replace("readOnlyRootFilesystem: true", "privileged: true");
-    assert!(kubectl(apply).inside(&ns.name).input(privileged).run().err.contains("Warning"));
+    let escalates = rendered.replace("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true");
+    let answer = kubectl(apply).inside(&ns.name).input(escalates).run();
+    assert!(answer.err.contains("Warning: would violate PodSecurity"), "{answer:?}");
 }
 
 /// The controller's pod.

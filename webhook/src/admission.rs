@@ -11,8 +11,8 @@ use kube::core::response::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The most that is read of a request. The API server takes objects of up to 3 MiB, and stores up to 1.5 MiB.
-pub const BODY_LIMIT: usize = 4 * 1024 * 1024;
+/// The most that is read of a request: twice what the largest execution weighs, with its copy in an annotation.
+pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
 /// What the API server asks.
 #[derive(Clone, Debug, Deserialize)]

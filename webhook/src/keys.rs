@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ccos_plan::receipt::{Keys, encode_key, kid};
 use ed25519_dalek::SigningKey;
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -30,27 +31,49 @@ pub struct Signing {
     pub known: Keys,
 }
 
+/// How long a path is used, in seconds. The API server shows it to a requester whenever a call fails, so that it can't stay
+/// a secret for long.
+const PATH_LIFETIME: i64 = 600;
+
 impl Signing {
-    /// The last segment of the paths at which the API server calls. Nothing else authenticates it: any pod that reaches
-    /// the Service could have a review answered, and signed, in anybody's name. So the paths are a secret between the
-    /// webhook and its configurations, where the webhook itself writes them. Whoever may read those configurations is
-    /// an administrator of the cluster.
+    /// The last segment of the paths at which the API server calls, now. Nothing else authenticates it: any pod that
+    /// reaches the Service could have a review answered, and signed, in anybody's name. So the paths are a secret between
+    /// the webhook and its configurations, where the webhook itself writes them, anew every ten minutes. Whoever may read
+    /// those configurations is an administrator of the cluster.
     #[must_use]
-    pub fn path_secret(&self) -> String {
+    pub fn path_secret(&self, now: Timestamp) -> String {
+        self.secret_of(now.as_second().div_euclid(PATH_LIFETIME))
+    }
+
+    /// Whether a caller knows the paths: those of now, of just before, and of a replica whose clock is ahead.
+    #[must_use]
+    pub fn is_called_by(&self, secret: &str, now: Timestamp) -> bool {
+        let turn = now.as_second().div_euclid(PATH_LIFETIME);
+        // By digests: how long the comparison takes tells nothing about the secret.
+        let given = Sha256::digest(secret);
+        [turn - 1, turn, turn + 1].into_iter().any(|turn| Sha256::digest(self.secret_of(turn)) == given)
+    }
+
+    /// Whether a path is fresh enough to stay where it is: of now, or of a replica whose clock is ahead. Otherwise two
+    /// replicas would change it back and forth.
+    #[must_use]
+    pub fn is_fresh(&self, secret: &str, now: Timestamp) -> bool {
+        let turn = now.as_second().div_euclid(PATH_LIFETIME);
+        [turn, turn + 1].into_iter().any(|turn| self.secret_of(turn) == secret)
+    }
+
+    fn secret_of(&self, turn: i64) -> String {
         use std::fmt::Write as _;
-        let digest = Sha256::new().chain_update("ccos admission path 1").chain_update(self.key.to_bytes()).finalize();
+        let digest = Sha256::new()
+            .chain_update("ccos admission path 1")
+            .chain_update(self.key.to_bytes())
+            .chain_update(turn.to_be_bytes())
+            .finalize();
         digest.iter().fold(String::new(), |mut text, byte| {
             // Writing to a String can't fail.
             let _ = write!(text, "{byte:02x}");
             text
         })
-    }
-
-    /// Whether a caller knows the paths.
-    #[must_use]
-    pub fn is_called_by(&self, secret: &str) -> bool {
-        // By digests: how long the comparison takes tells nothing about the secret.
-        Sha256::digest(secret) == Sha256::digest(self.path_secret())
     }
 }
 

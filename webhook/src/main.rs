@@ -26,7 +26,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// For API servers that have not heard yet that this replica ends.
 const LAST_CALLS: Duration = Duration::from_secs(5);
@@ -138,8 +138,15 @@ async fn run(args: Args) -> Result<(), StartError> {
     let kept = config.clone();
     tokio::spawn(async move { keeper.keep(kept).await });
 
-    let app =
-        App { client, caches: caches.clone(), isolations: profile.isolations, keys, metrics, now: Timestamp::now };
+    let app = App {
+        client,
+        caches: caches.clone(),
+        isolations: profile.isolations,
+        keys,
+        metrics,
+        now: Timestamp::now,
+        bodies: Semaphore::new(serve::BODIES),
+    };
     let router = serve::router(Arc::new(app));
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
     let server = tokio::spawn(server.serve(router.into_make_service()));

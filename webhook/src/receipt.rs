@@ -137,9 +137,10 @@ pub fn read(object: &CapabilityExecution, request: &Request, keys: &Keys, now: T
 pub fn fits(
     claims: &Claims,
     (context, provider): (&AnyContext, &AnyProvider),
+    id: &str,
     admitted: &Admitted,
 ) -> Result<(), Unfit> {
-    receipt::check_references(claims, context, provider)?;
+    receipt::check_references(claims, context, provider, id)?;
     if digest::sha256(admitted).map_err(|error| Unfit::Digest(error.to_string()))? != claims.decision_digest {
         return Err(Unfit::Decision);
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use ccos_crds::execution::{CapabilityExecutionSpec, ContextKind, ContextRef};
+use ccos_crds::provider::NameRef;
 use ccos_crds::{GROUP, SecurityContextSpec};
-use ccos_plan::AnyContext;
+use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::{Cause, Denial};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::authentication::v1::UserInfo;
@@ -57,6 +58,7 @@ pub enum ObjectKind {
     ClusterSecurityContext,
     Secret,
     ConfigMap,
+    PersistentVolumeClaim,
 }
 
 impl Verb {
@@ -76,13 +78,14 @@ impl ObjectKind {
             Self::ClusterSecurityContext => "ClusterSecurityContext",
             Self::Secret => "Secret",
             Self::ConfigMap => "ConfigMap",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
         }
     }
 
     const fn group(self) -> &'static str {
         match self {
             Self::SecurityContext | Self::ClusterSecurityContext => GROUP,
-            Self::Secret | Self::ConfigMap => "",
+            Self::Secret | Self::ConfigMap | Self::PersistentVolumeClaim => "",
         }
     }
 
@@ -92,6 +95,7 @@ impl ObjectKind {
             Self::ClusterSecurityContext => "clustersecuritycontexts",
             Self::Secret => "secrets",
             Self::ConfigMap => "configmaps",
+            Self::PersistentVolumeClaim => "persistentvolumeclaims",
         }
     }
 }
@@ -111,7 +115,9 @@ impl std::fmt::Display for Object {
         let scope = match (&self.namespace, self.kind) {
             (Some(namespace), _) => format!(" of namespace {namespace:?}"),
             // A cluster-scoped context names Secrets of whatever namespace its executions are in.
-            (None, ObjectKind::Secret | ObjectKind::ConfigMap) => " of every namespace".to_owned(),
+            (None, ObjectKind::Secret | ObjectKind::ConfigMap | ObjectKind::PersistentVolumeClaim) => {
+                " of every namespace".to_owned()
+            }
             (None, ObjectKind::SecurityContext | ObjectKind::ClusterSecurityContext) => String::new(),
         };
         match self.name.as_str() {
@@ -187,7 +193,11 @@ pub fn to_grant(context: &AnyContext, namespace: Option<&str>) -> Vec<Question> 
             .config_map
             .as_ref()
             .map(|source| get(ObjectKind::ConfigMap, &source.name, format!("spec.volumes[{at}].configMap.name")));
-        [secret, config_map].into_iter().flatten()
+        let claim = volume.persistent_volume_claim.as_ref().map(|source| {
+            let field = format!("spec.volumes[{at}].persistentVolumeClaim.claimName");
+            get(ObjectKind::PersistentVolumeClaim, &source.claim_name, field)
+        });
+        [secret, config_map, claim].into_iter().flatten()
     });
     let network = permissions.as_ref().and_then(|permissions| permissions.network.as_ref());
     let credentials = network.and_then(|network| network.credentials.as_deref()).unwrap_or_default();
@@ -196,6 +206,19 @@ pub fn to_grant(context: &AnyContext, namespace: Option<&str>) -> Vec<Question> 
         get(ObjectKind::Secret, &credential.secret_key_ref.name, field)
     });
     escalate.into_iter().chain(volumes).chain(credentials).collect()
+}
+
+/// May the author of a provider write it? What it pulls with is read on its behalf.
+#[must_use]
+pub fn to_provide(provider: &AnyProvider, namespace: Option<&str>) -> Vec<Question> {
+    let image = provider.spec().source.image.as_ref();
+    let secrets = image.map(|image| image.pull_secrets.as_slice()).unwrap_or_default();
+    let question = |(at, secret): (usize, &NameRef)| Question {
+        verb: Verb::Get,
+        object: Object { kind: ObjectKind::Secret, namespace: namespace.map(str::to_owned), name: secret.name.clone() },
+        field: format!("spec.source.image.pullSecrets[{at}].name"),
+    };
+    secrets.iter().enumerate().map(question).collect()
 }
 
 /// The question as the API server understands it.

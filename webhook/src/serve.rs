@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -12,9 +12,11 @@ use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::AnyContext;
 use ccos_policy::Isolations;
+use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
 use kube::core::response::Status;
+use tokio::sync::Semaphore;
 
 use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
@@ -41,7 +43,13 @@ pub struct App {
     pub metrics: Metrics,
     /// The clock.
     pub now: fn() -> Timestamp,
+    /// Bytes of bodies that may be worked on at one time: [`BODIES`].
+    pub bodies: Semaphore,
 }
+
+/// What all bodies that are worked on may weigh. As trees they take up to a hundred times as much memory, and those who
+/// may create executions choose them.
+pub const BODIES: usize = BODY_LIMIT;
 
 /// Which webhook is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +86,18 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Reads to the end, and keeps nothing.
+async fn drain(body: Body) {
+    let mut frames = body.into_data_stream();
+    while let Some(Ok(_)) = frames.next().await {}
+}
+
 impl App {
     async fn respond(&self, webhook: Webhook, secret: &str, body: Body) -> Response {
         // Before the body is read: a stranger gets nothing to work with, and makes no work.
         match self.keys.get() {
             None => return nameless(StatusCode::SERVICE_UNAVAILABLE, "the webhook has no receipt key yet"),
-            Some(signing) if !signing.is_called_by(secret) => {
+            Some(signing) if !signing.is_called_by(secret, (self.now)()) => {
                 return nameless(
                     StatusCode::FORBIDDEN,
                     "only the API server is answered, at the path of the configuration",
@@ -91,6 +105,17 @@ impl App {
             }
             Some(_) => {}
         }
+        if body.size_hint().lower() > BODY_LIMIT as u64 {
+            // Read to its end, and thrown away: a call that breaks off shows its path to whoever made it.
+            drain(body).await;
+            let message = format!("the admission review is larger than {BODY_LIMIT} bytes");
+            return nameless(StatusCode::PAYLOAD_TOO_LARGE, &message);
+        }
+        // Reserved before it is read, by the most that it can be.
+        let most = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BODY_LIMIT);
+        let Ok(_room) = self.bodies.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await else {
+            return nameless(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
+        };
         let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
             let message = format!("the admission review can't be read, or is larger than {BODY_LIMIT} bytes");
             return nameless(StatusCode::PAYLOAD_TOO_LARGE, &message);
@@ -147,7 +172,14 @@ impl App {
                 let refused = self.refused(request, rights::to_grant(object, scope(object, request))).await?;
                 grant::context(object, &request.requester_display(), &refused, now)
             }
-            (Webhook::Validate, Asked::Provider(object)) => grant::provider(object),
+            (Webhook::Validate, Asked::Provider(object)) => {
+                let namespace = match object {
+                    ccos_plan::AnyProvider::Namespaced(_) => request.namespace.as_deref(),
+                    ccos_plan::AnyProvider::Cluster(_) => None,
+                };
+                let refused = self.refused(request, rights::to_provide(object, namespace)).await?;
+                grant::provider(object, &request.requester_display(), &refused)
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::certificates::{self, CertificateError, Material, Plan};
-use crate::keys::Shared;
+use crate::keys::{Shared, Signing};
 use crate::serve::Webhook;
 
 /// The Secret with our own certificates.
@@ -135,7 +135,7 @@ impl Keeper {
         // Without the key there is nothing to be called for; it tells when it comes.
         if let Some(signing) = self.keys.get() {
             let ours = wanted.bundle.as_ref().map(|bundle| certificates::authorities(bundle, Timestamp::now()));
-            self.publish(ours.as_deref(), &signing.path_secret(), strangers).await?;
+            self.publish(ours.as_deref(), &signing, strangers).await?;
         }
         if served != Some(&wanted) {
             // After the caBundle: the other way round, the API server would refuse what it can't check yet.
@@ -170,13 +170,18 @@ impl Keeper {
     }
 
     /// Writes the paths, and the caBundle where it is ours to write, into the configurations.
-    async fn publish(&self, ours: Option<&[String]>, secret: &str, strangers: &mut Strangers) -> Result<(), TlsError> {
+    async fn publish(
+        &self,
+        ours: Option<&[String]>,
+        signing: &Signing,
+        strangers: &mut Strangers,
+    ) -> Result<(), TlsError> {
         let kinds = [
             (ApiResource::erase::<MutatingWebhookConfiguration>(&()), Webhook::Mutate),
             (ApiResource::erase::<ValidatingWebhookConfiguration>(&()), Webhook::Validate),
         ];
         for (kind, webhook) in kinds {
-            let called = format!("/{}/{secret}", webhook.as_str());
+            let prefix = format!("/{}/", webhook.as_str());
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind);
             let read = |source| TlsError::Api { what: "read a webhook configuration", source };
             // The chart may not have made it yet; its watch tells when it has.
@@ -185,6 +190,11 @@ impl Keeper {
                 strangers.see(&found.data, ours, Instant::now());
             }
             let to_go = strangers.to_go(Instant::now());
+            let now = Timestamp::now();
+            let present = called_at(&found.data);
+            let fresh =
+                present.and_then(|path| path.strip_prefix(&prefix)).filter(|secret| signing.is_fresh(secret, now));
+            let called = format!("{prefix}{}", fresh.map_or_else(|| signing.path_secret(now), str::to_owned));
             let Some(patch) = client_configs(&kind, &found.data, &called, ours, &to_go) else { continue };
             let write = |source| TlsError::Api { what: "write a webhook configuration", source };
             let params = PatchParams::apply(MANAGER).force();
@@ -211,6 +221,11 @@ impl Strangers {
         let over = |since: &Instant| now.saturating_duration_since(*since) >= CHANGEOVER;
         self.0.iter().filter(|(_, since)| over(since)).map(|(authority, _)| authority.clone()).collect()
     }
+}
+
+/// The path at which the first webhook is called.
+fn called_at(found: &Value) -> Option<&str> {
+    found.pointer("/webhooks/0/clientConfig/service/path").and_then(Value::as_str)
 }
 
 /// The authorities of a webhook's caBundle.

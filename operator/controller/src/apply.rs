@@ -59,7 +59,9 @@ pub(crate) async fn apply(
     };
     match applied.await {
         // Such as another's immutable ConfigMap of this name: it will not become ours by trying.
-        Err(ApplyError::Api { kind, source: kube::Error::Api(status), .. }) if status.code == 422 => {
+        Err(ApplyError::Api { kind, source: kube::Error::Api(status), .. })
+            if matches!(status.code, 400 | 413 | 422) =>
+        {
             Ok(Applied::Refused(format!("{kind}: {}", status.message)))
         }
         Err(error) => Err(error),

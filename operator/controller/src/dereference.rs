@@ -44,22 +44,18 @@ pub(crate) async fn references(
 ) -> Result<References, DereferenceError> {
     let namespace = object.namespace().unwrap_or_default();
     let context_ref = &object.spec.context_ref;
-    let context = match context_ref.kind {
-        ContextKind::SecurityContext => {
-            let key = ObjectRef::new(&context_ref.name).within(&namespace);
-            match stores.contexts.get(&key) {
-                Some(found) => Some(AnyContext::Namespaced(found)),
-                None => get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), &context_ref.name)
-                    .await?
-                    .map(|found| AnyContext::Namespaced(found.into())),
-            }
-        }
-        ContextKind::ClusterSecurityContext => match stores.cluster_contexts.get(&ObjectRef::new(&context_ref.name)) {
-            Some(found) => Some(AnyContext::Cluster(found)),
-            None => get(&Api::<ClusterSecurityContext>::all(client.clone()), &context_ref.name)
+    let context = match (cached_context(stores, object), context_ref.kind) {
+        (Some(found), _) => Some(found),
+        (None, ContextKind::SecurityContext) => {
+            get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), &context_ref.name)
                 .await?
-                .map(|found| AnyContext::Cluster(found.into())),
-        },
+                .map(|found| AnyContext::Namespaced(found.into()))
+        }
+        (None, ContextKind::ClusterSecurityContext) => {
+            get(&Api::<ClusterSecurityContext>::all(client.clone()), &context_ref.name)
+                .await?
+                .map(|found| AnyContext::Cluster(found.into()))
+        }
     };
     let provider_ref = &object.spec.capability_ref;
     let provider = match provider_ref.kind {
@@ -82,6 +78,20 @@ pub(crate) async fn references(
         }
     };
     Ok(References { context, provider, may_use: Use::NotAsked })
+}
+
+/// The context, as far as the cache knows.
+pub(crate) fn cached_context(stores: &Stores, object: &CapabilityExecution) -> Option<AnyContext> {
+    let reference = &object.spec.context_ref;
+    match reference.kind {
+        ContextKind::SecurityContext => {
+            let key = ObjectRef::new(&reference.name).within(&object.namespace().unwrap_or_default());
+            stores.contexts.get(&key).map(AnyContext::Namespaced)
+        }
+        ContextKind::ClusterSecurityContext => {
+            stores.cluster_contexts.get(&ObjectRef::new(&reference.name)).map(AnyContext::Cluster)
+        }
+    }
 }
 
 async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, DereferenceError>
@@ -138,6 +148,16 @@ pub(crate) async fn live_keys(client: &Client, namespace: &str) -> Result<Keys, 
     let found = get(&Api::<ConfigMap>::namespaced(client.clone(), namespace), RECEIPT_KEYS).await?;
     let keys = found.and_then(|found| found.data.as_ref().map(Keys::read)).unwrap_or_default();
     if keys.is_empty() { Err(DereferenceError::NoKeys) } else { Ok(keys) }
+}
+
+/// The whole execution, from the API server: the cache has it without its inputs. `None`: it is gone.
+pub(crate) async fn whole(
+    client: &Client,
+    object: &CapabilityExecution,
+) -> Result<Option<CapabilityExecution>, DereferenceError> {
+    let api = Api::<CapabilityExecution>::namespaced(client.clone(), &object.namespace().unwrap_or_default());
+    let found = get(&api, &object.name_any()).await?;
+    Ok(found.filter(|found| found.metadata.uid == object.metadata.uid))
 }
 
 /// A pod, from the API server.

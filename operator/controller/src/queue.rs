@@ -25,12 +25,25 @@ pub(crate) struct Place {
 /// A line: a context, in a namespace where it is one of a namespace.
 pub(crate) type Line = (ContextKind, Option<String>, String);
 
+/// What somebody was told who waits for a turn, as long as these are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What it would hold.
+    pub(crate) weight: Weight,
+    /// Generation of the execution.
+    pub(crate) generation: Option<i64>,
+    /// UID and generation of its context.
+    pub(crate) context: (Option<String>, Option<i64>),
+}
+
 /// Places, nonces and patience, by the UID of an execution.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     /// Who was given a place.
     /// INVARIANT: decided and entered under one lock, so that two executions never see the same free place.
     places: Mutex<HashMap<String, Place>>,
+    /// Who was told to wait for a turn.
+    told: Mutex<HashMap<String, Told>>,
     /// Who showed which nonce first, and when it was last shown.
     nonces: Mutex<HashMap<String, (String, Instant)>>,
     /// Since when an execution has waited for its runtime.
@@ -45,7 +58,18 @@ impl Queue {
 
     /// Gives a place back: it ended, or its pod could not be made. Answers whether there was one.
     pub(crate) fn release(&self, uid: &str) -> bool {
+        lock(&self.told).remove(uid);
         self.places().remove(uid).is_some()
+    }
+
+    /// Notes that an execution was told to wait for its turn.
+    pub(crate) fn tell(&self, uid: &str, told: Told) {
+        lock(&self.told).insert(uid.to_owned(), told);
+    }
+
+    /// What it was told.
+    pub(crate) fn told(&self, uid: &str) -> Option<Told> {
+        lock(&self.told).get(uid).cloned()
     }
 
     /// Whether this execution is the first to show this nonce.

@@ -25,7 +25,7 @@ use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
 use crate::orphans;
-use crate::turn::turn;
+use crate::turn::{Waits, still_waits, turn};
 use crate::update_status::update_status;
 
 /// How long a cache may take to show what was written: then it is looked at again.
@@ -45,6 +45,9 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
         // Somebody's finalizer holds it: what it runs must not go on meanwhile.
         if let Some(pod) = pod.filter(|pod| orphans::lives(pod)) {
             apply::delete_pod(&ctx.client, &pod).await?;
+        } else {
+            ctx.queue.release(&uid(&object));
+            ctx.waker.peers(&object);
         }
         return Ok(Action::await_change());
     }
@@ -61,7 +64,12 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
 }
 
 /// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
-async fn begin(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    if let Some(Waits { expires }) = still_waits(cached, ctx, now) {
+        return Ok(expires.map_or_else(Action::await_change, |at| until(at, now)));
+    }
+    let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
+    let object = &object;
     let claims = match receipt(object, ctx).await? {
         Ok(claims) => claims,
         Err(end) => return refuse(object, ctx, &end, now).await,
@@ -178,7 +186,9 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
 }
 
 /// A pod whose making was not written down.
-async fn adopt(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
+    let object = &object;
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
             let found = dereference::references(&ctx.client, &ctx.stores, object).await?;

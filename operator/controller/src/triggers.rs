@@ -25,7 +25,7 @@ use crate::orphans;
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::waker::Waker;
-use crate::watches::{Exists, Stores, Touched, watch};
+use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch};
 
 /// How many executions are looked at at one time: more would only queue up at the API server.
 const CONCURRENCY: u16 = 16;
@@ -42,6 +42,9 @@ pub(crate) struct Triggers {
     ended: mpsc::UnboundedReceiver<()>,
 }
 
+/// How many executions are listed at once: each may have half a MiB of inputs, twice.
+const PAGE: u32 = 50;
+
 /// Starts all watches.
 #[expect(clippy::too_many_lines, reason = "one row for each watch, and what it wakes: a table in code")]
 pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (Stores, Waker, Triggers) {
@@ -56,7 +59,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     let waker = Waker::new(executions.clone(), wake);
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), executions_writer, alive.clone(), {
+    watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
         move |touched: Touched<CapabilityExecution>| {
             let Touched { before: _, object, exists } = touched;
@@ -74,7 +77,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         }
     });
 
-    watch(Api::all(client.clone()), managed(), pods_writer, alive.clone(), {
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, pods_writer, alive.clone(), {
         let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
         move |touched: Touched<Pod>| {
             let Touched { before: _, object: pod, exists } = touched;
@@ -97,7 +100,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
 
     let (contexts, writer) = reflector::store();
     let (to_contexts, contexts_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<SecurityContext>| {
             let object = touched.object;
@@ -107,7 +110,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     });
     let (cluster_contexts, writer) = reflector::store();
     let (to_cluster_contexts, cluster_contexts_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<ClusterSecurityContext>| {
             waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
@@ -117,7 +120,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
 
     let (providers, writer) = reflector::store();
     let (to_providers, providers_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<CapabilityProvider>| {
             let object = touched.object;
@@ -127,7 +130,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     });
     let (cluster_providers, writer) = reflector::store();
     let (to_cluster_providers, cluster_providers_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<ClusterCapabilityProvider>| {
             waker.of(ProviderKind::ClusterCapabilityProvider, None, &touched.object.name_any());
@@ -137,12 +140,12 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
 
     // A runtime, a quota or a key that comes wakes what waits for it; what runs does not mind.
     let (runtime_classes, writer) = reflector::store::<RuntimeClass>();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |_| waker.waiting()
     });
     let (nodes, writer) = reflector::store();
-    watch(Api::all(client.clone()), all(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<Node>| {
             // Nodes write their status all the time; only what decides whether a runtime is there counts.
@@ -152,7 +155,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         }
     });
     let (quotas, writer) = reflector::store::<ResourceQuota>();
-    watch(Api::all(client.clone()), managed(), writer, alive.clone(), {
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<_>| {
             let namespace = touched.object.namespace();
@@ -161,7 +164,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     });
     let (keys, writer) = reflector::store::<ConfigMap>();
     let only = all().fields("metadata.name=ccos-receipt-keys");
-    watch(Api::namespaced(client.clone(), namespace), only, writer, alive, {
+    watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive, {
         let waker = waker.clone();
         move |_| waker.waiting()
     });

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ccos_crds::{
-    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, RECEIPT_ANNOTATION,
+    SecurityContext,
 };
 use futures::StreamExt as _;
 use futures::channel::mpsc;
@@ -73,11 +74,12 @@ pub(crate) enum Exists {
     No,
 }
 
-/// Keeps a cache, and tells of each object that was touched. `alive` is dropped when the watch ends, which it never
-/// should.
+/// Keeps a cache, and tells of each object that was touched. What `strip` takes out of an object is not kept. `alive` is
+/// dropped when the watch ends, which it never should.
 pub(crate) fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
+    strip: fn(&mut K),
     mut writer: Writer<K>,
     alive: mpsc::UnboundedSender<()>,
     mut on: impl FnMut(Touched<K>) + Send + 'static,
@@ -90,6 +92,7 @@ pub(crate) fn watch<K>(
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
+                    let event = event.modify(strip);
                     let touched = match &event {
                         watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
                             Some((object, Exists::Yes))
@@ -112,6 +115,21 @@ pub(crate) fn watch<K>(
         }
         drop(alive);
     });
+}
+
+/// What nothing here looks at, and is often the largest part.
+pub(crate) fn strip_managed_fields<K: Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+/// An execution without its inputs, and without kubectl's copy of them: whoever creates executions chooses how large
+/// they are, and a cache holds all of them. Before its start the whole object is read.
+pub(crate) fn strip_inputs(object: &mut CapabilityExecution) {
+    strip_managed_fields(object);
+    object.spec.inputs = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.retain(|name, _| name == RECEIPT_ANNOTATION);
+    }
 }
 
 /// When each watch last asked the API server, by resource. A watch that lives asks anew at least every 290 s, the

@@ -57,6 +57,8 @@ pub struct Claims {
     pub provider_generation: i64,
     /// Digest of the provider's source.
     pub source_digest: String,
+    /// Digest of the capability: its command, and what it requires.
+    pub capability_digest: String,
     /// Digest of the execution's spec without `desiredState`.
     pub spec_digest: String,
     /// Digest of the decision.
@@ -252,18 +254,33 @@ pub fn check(
 ///
 /// # Errors
 /// What was replaced.
-pub fn check_references(claims: &Claims, context: &AnyContext, provider: &AnyProvider) -> Result<(), ReceiptError> {
+pub fn check_references(
+    claims: &Claims,
+    context: &AnyContext,
+    provider: &AnyProvider,
+    id: &str,
+) -> Result<(), ReceiptError> {
     if context.metadata().uid.as_deref() != Some(claims.context_uid.as_str()) {
         return Err(ReceiptError::Replaced("context"));
     }
     if provider.metadata().uid.as_deref() != Some(claims.provider_uid.as_str()) {
         return Err(ReceiptError::Replaced("provider"));
     }
-    let source = digest::sha256(&provider.spec().source).map_err(|error| ReceiptError::Malformed(error.to_string()))?;
+    let digests = || Ok((digest::sha256(&provider.spec().source)?, capability_digest(provider, id)?));
+    let (source, capability) = digests().map_err(|error: NotCanonical| ReceiptError::Malformed(error.to_string()))?;
     if source != claims.source_digest {
         return Err(ReceiptError::Replaced("provider's source"));
     }
+    // Whoever may edit the provider must not choose the command after somebody else was admitted, with that one's Secrets.
+    if capability != claims.capability_digest {
+        return Err(ReceiptError::Replaced("capability"));
+    }
     Ok(())
+}
+
+/// Digest of a provider's capability; of nothing where it has none of this id.
+fn capability_digest(provider: &AnyProvider, id: &str) -> Result<String, NotCanonical> {
+    digest::sha256(&provider.spec().capabilities.iter().find(|capability| capability.id == id))
 }
 
 /// The claims of an admission.
@@ -289,6 +306,7 @@ pub fn claims(
         provider_uid: provider.metadata().uid.clone().unwrap_or_default(),
         provider_generation: provider.metadata().generation.unwrap_or_default(),
         source_digest: digest::sha256(&provider.spec().source)?,
+        capability_digest: capability_digest(provider, &object.spec.capability_ref.id)?,
         spec_digest: spec_digest(&object.spec)?,
         decision_digest: digest::sha256(admitted)?,
     })

@@ -22,6 +22,10 @@ pub struct Granted {
     pub claims: Claims,
     /// What was decided, now.
     pub admitted: Admitted,
+    /// Generation of the context by which it was.
+    pub context_generation: i64,
+    /// Digest of the decision.
+    pub digest: String,
 }
 
 /// What a pod shows.
@@ -97,8 +101,8 @@ impl Draft {
         self.status.decision = Some(DecisionStatus {
             isolation: isolation_wire(granted.admitted.isolation()),
             context_uid: granted.claims.context_uid.clone(),
-            context_generation: granted.claims.context_generation,
-            digest: granted.claims.decision_digest.clone(),
+            context_generation: granted.context_generation,
+            digest: granted.digest.clone(),
         });
     }
 

@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 use crate::build::{self, Order};
 use crate::cluster::ClusterProfile;
 use crate::end::{End, EndReason, WaitReason};
+use crate::object::AnyContext;
 use crate::receipt::{self, Claims, Keys, ReceiptError};
 use crate::review::{References, Verdict, rejection, review};
 use crate::status::{self, Granted};
@@ -72,14 +73,14 @@ pub fn permit(
         // `review` denies without them.
         return Permit::Refused(End::new(EndReason::InternalError, "admitted without its references"));
     };
-    if let Err(error) = receipt::check_references(&claims, context, provider) {
+    if let Err(error) = receipt::check_references(&claims, context, provider, &object.spec.capability_ref.id) {
         return Permit::Refused(receipt_end(&error));
     }
-    let unchanged = context.metadata().generation == Some(claims.context_generation)
-        && provider.metadata().generation == Some(claims.provider_generation);
+    let context_generation = context.metadata().generation.unwrap_or_default();
     match crate::digest::sha256(&admitted) {
-        Ok(digest) if !unchanged || digest == claims.decision_digest => {
-            Permit::Granted(Box::new(Granted { claims, admitted }))
+        // Only a changed context may make another decision.
+        Ok(digest) if context_generation != claims.context_generation || digest == claims.decision_digest => {
+            Permit::Granted(Box::new(Granted { claims, admitted, context_generation, digest }))
         }
         Ok(_) => Permit::Refused(End::new(
             EndReason::ReceiptInvalid,
@@ -148,18 +149,29 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
     let Some(context) = &found.context else {
         return Some(End::new(EndReason::ContextChanged, "its context was deleted"));
     };
-    let drains = wire::context(context, now).is_ok_and(|context| context.expiry.on_expiry == OnExpiry::Drain);
-    // Without its provider nothing can be decided again; what runs was decided with it.
-    found.provider.as_ref()?;
+    let ends = wire::context(context, now).ok().map(|context| context.expiry);
+    let expired = ends.and_then(|expiry| expiry.at).is_some_and(|at| now >= at);
+    if expired && ends.is_none_or(|expiry| expiry.on_expiry == OnExpiry::Stop) {
+        return Some(End::new(EndReason::ContextExpired, format!("{} expired", context.display())));
+    }
+    let decision = object.status.as_ref()?.decision.as_ref();
+    let by = decision.map(|decision| (decision.context_uid.as_str(), decision.context_generation));
+    let metadata = context.metadata();
+    if metadata.uid.as_deref().zip(metadata.generation) == by {
+        return None;
+    }
+    if found.provider.is_none() {
+        return Some(End::new(
+            EndReason::ContextChanged,
+            "its context changed, and its provider is gone, by which it could be decided again",
+        ));
+    }
     match review(object, found, &cluster.isolations, now) {
         Verdict::Invalid(_) | Verdict::Decided(Decision::Admitted(_)) => None,
         Verdict::Decided(Decision::Denied(denials)) => {
-            let expired = denials.iter().any(|denial| denial.reason() == Reason::ContextExpired);
-            if expired && drains && denials.len() == 1 {
-                return None;
-            }
-            let reason = if expired { EndReason::ContextExpired } else { EndReason::ContextChanged };
-            Some(End::new(reason, rejection(object, &denials)))
+            // It drains: only what else was taken from it stops it.
+            let others = denials.iter().any(|denial| denial.reason() != Reason::ContextExpired);
+            others.then(|| End::new(EndReason::ContextChanged, rejection(object, &denials)))
         }
     }
 }
@@ -209,7 +221,9 @@ pub fn suspended(object: &CapabilityExecution) -> bool {
 pub fn queues(object: &CapabilityExecution) -> bool {
     let queued =
         object.status.as_ref().and_then(|status| status.conditions.iter().find(|one| one.type_ == conditions::QUEUED));
-    !suspended(object) && queued.is_none_or(|queued| queued.reason == WaitReason::CapacityExhausted.as_str())
+    object.metadata.deletion_timestamp.is_none()
+        && !suspended(object)
+        && queued.is_none_or(|queued| queued.reason == WaitReason::CapacityExhausted.as_str())
 }
 
 /// Whether it waits for this already.
@@ -222,8 +236,13 @@ pub fn waits(object: &CapabilityExecution, reason: WaitReason) -> bool {
 /// When the context ends, if that lies ahead.
 #[must_use]
 pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
-    let context = wire::context(found.context.as_ref()?, now).ok()?;
-    context.expiry.at.filter(|at| *at > now)
+    expires_at(found.context.as_ref()?, now).filter(|at| *at > now)
+}
+
+/// When a context ends, or ended.
+#[must_use]
+pub fn expires_at(context: &AnyContext, now: Timestamp) -> Option<Timestamp> {
+    wire::context(context, now).ok()?.expiry.at
 }
 
 /// A pod whose labels were changed has left the network policy that selects it.

@@ -110,7 +110,8 @@ pub fn confirmed(
     if !receipt::same_state(claims, Some(context), Some(provider)) {
         return Err(Refusal::TryAgain("its context or its provider changed meanwhile".to_owned()));
     }
-    receipt::fits(claims, (context, provider), &admitted).map_err(|error| Refusal::Receipt(error.to_string()))?;
+    receipt::fits(claims, (context, provider), &object.spec.capability_ref.id, &admitted)
+        .map_err(|error| Refusal::Receipt(error.to_string()))?;
     Ok(Allowed::default())
 }
 

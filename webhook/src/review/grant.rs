@@ -13,11 +13,7 @@ use crate::rights::Question;
 /// All fields that can't be understood; otherwise all that the author may not grant.
 pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: Timestamp) -> Verdict {
     let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
-    if !refused.is_empty() {
-        let error =
-            |question: &Question| FieldError { field: question.field.clone(), message: question.refusal(requester) };
-        return Err(Refusal::Forbidden(refused.iter().map(error).collect()));
-    }
+    may_write(requester, refused)?;
     let expired = parsed.expiry.at.filter(|at| *at <= now);
     let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
     let unheld = parsed
@@ -27,11 +23,18 @@ pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: 
     Ok(Allowed { changes: Vec::new(), warnings: expired.into_iter().chain(unheld).collect() })
 }
 
-/// A provider.
+/// A provider that its author wants to write; `refused` as for a context.
 ///
 /// # Errors
-/// All fields that can't be understood.
-pub fn provider(object: &AnyProvider) -> Verdict {
+/// All fields that can't be understood; otherwise all that the author may not use.
+pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> Verdict {
     wire::provider(object).map_err(Refusal::Invalid)?;
+    may_write(requester, refused)?;
     Ok(Allowed::default())
+}
+
+fn may_write(requester: &str, refused: &[Question]) -> Result<(), Refusal> {
+    let error =
+        |question: &Question| FieldError { field: question.field.clone(), message: question.refusal(requester) };
+    if refused.is_empty() { Ok(()) } else { Err(Refusal::Forbidden(refused.iter().map(error).collect())) }
 }

@@ -21,7 +21,7 @@ async fn a_body_that_is_too_large_says_how_large_it_may_be() {
     let (status, answer) = Cluster::usual().sends("/mutate", vec![b' '; 4 * 1024 * 1024 + 1]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(answer["response"]["allowed"], false);
-    assert!(answer["response"]["status"]["message"].as_str().unwrap().contains("4194304 bytes"));
+    assert!(answer["response"]["status"]["message"].as_str().unwrap().contains("2097152 bytes"));
 }
 
 #[tokio::test]

@@ -143,12 +143,13 @@ impl Cluster {
             keys: shared,
             metrics: Metrics::default(),
             now,
+            bodies: tokio::sync::Semaphore::new(ccos_webhook::serve::BODIES),
         }
     }
 
     /// Sends bytes, as the API server does.
     pub async fn sends(self, path: &str, body: impl Into<Body>) -> (StatusCode, Value) {
-        let secret = Signing { key: key(), known: keys() }.path_secret();
+        let secret = Signing { key: key(), known: keys() }.path_secret(self.now.unwrap_or(now)());
         self.posts(&format!("{path}/{secret}"), body).await
     }
 

@@ -45,6 +45,8 @@ fn execution(signer: &SigningKey, status: &Value) -> CapabilityExecution {
         provider_uid: "p".to_owned(),
         provider_generation: 1,
         source_digest: "sha256:1".to_owned(),
+
+        capability_digest: String::new(),
         spec_digest: spec_digest(&object.spec).unwrap(),
         decision_digest: "sha256:2".to_owned(),
     };

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::profile::{Plan, Reference, volume_source};
+use super::profile::{Plan, Reference, meets, volume_source};
 use super::{Order, RUNNER_MEMORY, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
@@ -78,6 +78,8 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
             runtime_class_name: admitted.runtime_class().map(str::to_owned),
             security_context: Some(PodSecurityContext {
                 fs_group: Some(USER),
+                // Not at each mount: a claim may have many files, and others may use them.
+                fs_group_change_policy: Some("OnRootMismatch".to_owned()),
                 run_as_group: Some(USER),
                 run_as_non_root: Some(true),
                 run_as_user: Some(USER),
@@ -137,13 +139,15 @@ fn volumes(
     for volume in &plan.volumes {
         let ccos_crds::security_context::Volume {
             name,
-            mount_path: _,
+            mount_path,
             persistent_volume_claim,
             config_map,
             secret,
             empty_dir,
         } = volume;
-        let read_only = config_map.is_some() || secret.is_some();
+        // Writable only where something in it is required to be, however the context's author means it.
+        let written = plan.written.iter().any(|path| meets(path, mount_path));
+        let read_only = config_map.is_some() || secret.is_some() || !written;
         volumes.add(
             &volume_source(volume),
             read_only,

@@ -9,7 +9,7 @@ use ccos_crds::security_context::Volume as ContextVolume;
 use ccos_policy::{Isolation, PathPattern, ProcessCreation};
 use ccos_profile::{Files, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Order, names};
 
@@ -20,6 +20,8 @@ pub(super) struct Plan<'a> {
     /// Its digest, by which the runner knows it again.
     pub(super) digest: String,
     pub(super) volumes: Vec<&'a ContextVolume>,
+    /// What is required to be writable.
+    pub(super) written: Vec<String>,
     /// By number: mounted at `place::REFERENCES/<number>`, with the key as the file `value`.
     pub(super) references: Vec<Reference<'a>>,
 }
@@ -83,6 +85,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         })
         .collect();
 
+    let written = files.write.clone();
     let limits = admitted.limits();
     let profile = Profile {
         version: ccos_profile::VERSION,
@@ -101,7 +104,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         },
         environment,
         inputs: Inputs {
-            document: object.spec.inputs.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+            document: object.spec.inputs.as_ref().and_then(|inputs| inputs.value().ok()).unwrap_or_else(|| json!({})),
             fields,
         },
         limits: Limits {
@@ -114,7 +117,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
     };
     let text = json!(profile).to_string();
     let digest = ccos_profile::digest(text.as_bytes());
-    Plan { text, digest, volumes, references }
+    Plan { text, digest, volumes, written, references }
 }
 
 /// Where a volume is in the runner's container.
@@ -147,7 +150,7 @@ fn paths(patterns: &[PathPattern]) -> Vec<String> {
 }
 
 /// Whether one of two paths lies in the other.
-fn meets(one: &str, other: &str) -> bool {
+pub(super) fn meets(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 

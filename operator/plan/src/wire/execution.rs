@@ -1,5 +1,6 @@
 //! Executions.
 
+use ccos_crds::Json;
 use ccos_crds::execution as wire;
 use ccos_crds::security_context as context_wire;
 use ccos_policy::{Isolation, Request};
@@ -12,6 +13,14 @@ use super::unheld::{Feature, Unhelds};
 
 /// What inputs may weigh, in bytes of JSON: they travel in a ConfigMap beside the rest of the profile.
 pub const INPUT_LIMIT: usize = 256 * 1024;
+
+/// What the values of environment variables may weigh together, in bytes of JSON, for the same reason.
+const ENV_LIMIT: usize = 128 * 1024;
+
+/// How much of the profile a text takes: a control character is six bytes of JSON.
+pub(super) fn json_size(text: &str) -> usize {
+    Value::from(text).to_string().len()
+}
 
 /// Reads an execution's own part of the question.
 ///
@@ -48,6 +57,10 @@ pub fn request(spec: &wire::CapabilityExecutionSpec, now: Timestamp) -> Result<R
             faults.add(format!("spec.env[{at}].name"), format!("{name:?}: is set twice"));
         }
     }
+    let size: usize = env.iter().filter_map(|variable| variable.value.as_ref()).map(|value| json_size(value)).sum();
+    if size > ENV_LIMIT {
+        faults.add("spec.env", format!("{size} bytes of values as JSON: expected at most {ENV_LIMIT}"));
+    }
     let requires = requires(&mut faults, &mut unheld, "spec.requires", needs.as_ref());
     if retries.as_ref().and_then(|retries| retries.limit).unwrap_or(0) > 0 {
         unheld.add("retries.limit", Feature::Retries);
@@ -62,20 +75,21 @@ pub fn request(spec: &wire::CapabilityExecutionSpec, now: Timestamp) -> Result<R
     faults.none_or(request)
 }
 
-fn inputs(faults: &mut Faults, inputs: Option<&Value>, from: &[wire::InputFrom]) {
-    match inputs.map(serde_json::to_vec) {
-        Some(Ok(bytes)) if bytes.len() > INPUT_LIMIT => {
-            faults.add("spec.inputs", format!("{} bytes of JSON: expected at most {INPUT_LIMIT}", bytes.len()));
-        }
-        Some(Ok(_)) | None => {}
-        Some(Err(_)) => faults.add("spec.inputs", "can't be written as JSON"),
+fn inputs(faults: &mut Faults, inputs: Option<&Json>, from: &[wire::InputFrom]) {
+    let size = inputs.map_or(0, |inputs| inputs.as_str().len());
+    if size > INPUT_LIMIT {
+        faults.add("spec.inputs", format!("{size} bytes of JSON: expected at most {INPUT_LIMIT}"));
+        return;
     }
-    let fields = match inputs {
+    if from.is_empty() {
+        return;
+    }
+    let fields = match inputs.map(Json::value) {
         None => Some(None),
-        Some(Value::Object(fields)) => Some(Some(fields)),
-        Some(_) => None,
+        Some(Ok(Value::Object(fields))) => Some(Some(fields)),
+        Some(Ok(_) | Err(_)) => None,
     };
-    if fields.is_none() && !from.is_empty() {
+    if fields.is_none() {
         faults.add("spec.inputs", "expected an object, since inputsFrom adds fields to it");
     }
     for (at, item) in from.iter().enumerate() {
@@ -83,7 +97,7 @@ fn inputs(faults: &mut Faults, inputs: Option<&Value>, from: &[wire::InputFrom])
         if config_map_key_ref.is_some() == secret_key_ref.is_some() {
             faults.add(format!("spec.inputsFrom[{at}]"), "give exactly one of configMapKeyRef and secretKeyRef");
         }
-        let given = fields.flatten().is_some_and(|fields| fields.contains_key(field));
+        let given = fields.iter().flatten().any(|fields| fields.contains_key(field));
         if given || from.iter().take(at).any(|earlier| earlier.field == *field) {
             faults.add(format!("spec.inputsFrom[{at}].as"), format!("{field:?}: is given twice"));
         }

@@ -77,6 +77,9 @@ fn head(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider) {
     }
 }
 
+/// What a command may weigh, in bytes of JSON: it travels in a ConfigMap, beside inputs and environment.
+const COMMAND_LIMIT: usize = 64 * 1024;
+
 const FIELD: &str = "spec.source.image.reference";
 
 fn reference(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider, image: &wire::Image) {
@@ -134,6 +137,10 @@ fn read(
     }
     if output_schema.is_some() {
         unheld.add(format!("provider.{path}.outputSchema"), Feature::Schemas);
+    }
+    let size: usize = command.iter().flatten().map(|word| super::execution::json_size(word)).sum();
+    if size > COMMAND_LIMIT {
+        faults.add(format!("{path}.command"), format!("{size} bytes as JSON: expected at most {COMMAND_LIMIT}"));
     }
     if let Some(folder) = working_dir {
         literal(faults, &format!("{path}.workingDir"), folder);

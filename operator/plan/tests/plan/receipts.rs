@@ -87,7 +87,7 @@ fn a_changed_spec_is_not_what_was_admitted_but_desired_state_may_change() {
     let mut object = stamped(execution(), good());
     object.spec.desired_state = Some(DesiredState::Cancelled);
     assert_eq!(verdict(&object), Ok(()));
-    object.spec.inputs = Some(json!({"groupBy": "product"}));
+    object.spec.inputs = Some(json!({"groupBy": "product"}).into());
     assert_eq!(verdict(&object), Err(ReceiptError::SpecChanged));
 }
 
@@ -115,7 +115,7 @@ fn a_nonce_is_good_once() {
 fn a_replaced_context_or_provider_is_another_one() {
     let check = |context, provider| {
         let found = found(context, provider);
-        check_references(&good(), found.context.as_ref().unwrap(), found.provider.as_ref().unwrap())
+        check_references(&good(), found.context.as_ref().unwrap(), found.provider.as_ref().unwrap(), "csv.summary")
     };
     assert_eq!(check(context(), provider()), Ok(()));
     let (mut other_context, mut other_provider, mut other_image) = (context(), provider(), provider());
@@ -124,5 +124,8 @@ fn a_replaced_context_or_provider_is_another_one() {
     other_provider.metadata.uid = Some("p1".to_owned());
     assert_eq!(check(context(), other_provider), Err(ReceiptError::Replaced("provider")));
     other_image.spec.source.image.as_mut().unwrap().reference.push('0');
+    let mut other_command = provider();
+    other_command.spec.capabilities[0].command = Some(vec!["/bin/sh".to_owned()]);
+    assert_eq!(check(context(), other_command), Err(ReceiptError::Replaced("capability")));
     assert_eq!(check(context(), other_image), Err(ReceiptError::Replaced("provider's source")));
 }

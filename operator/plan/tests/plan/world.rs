@@ -134,7 +134,9 @@ pub(crate) fn stamped(mut object: CapabilityExecution, claims: receipt::Claims) 
 }
 
 pub(crate) fn granted(object: &CapabilityExecution, found: &References) -> Granted {
-    Granted { claims: claims(object, found), admitted: admitted(object, found) }
+    let claims = claims(object, found);
+    let (context_generation, digest) = (claims.context_generation, claims.decision_digest.clone());
+    Granted { claims, admitted: admitted(object, found), context_generation, digest }
 }
 
 pub(crate) fn time(text: &str) -> Time {
