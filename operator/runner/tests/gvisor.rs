@@ -292,6 +292,13 @@ tests! {
             ("kill:1,19", json!("EPERM")),
             ("kill:-1,9", json!("ESRCH")),
             ("syscall:302,1,7,0,0", json!("EPERM")), // prlimit64
+            // A descriptor's owner is sent signals of any number by the kernel. Seen to stop and to kill the init before.
+            ("syscall:72,1,8,1", json!("EPERM")),          // fcntl F_SETOWN
+            ("syscall:72,1,4294967304,1", json!("EPERM")), // the same: the kernel looks at the lower half
+            ("syscall:72,1,15,0", json!("EPERM")),         // F_SETOWN_EX
+            ("syscall:72,1,10,9", json!("EPERM")),         // F_SETSIG
+            ("syscall:16,1,35073,0", json!("EPERM")),      // ioctl FIOSETOWN
+            ("syscall:16,1,35074,0", json!("EPERM")),      // ioctl SIOCSPGRP
             ("open:/proc/1/mem", json!("EACCES")),
             ("open:/proc/1/environ", json!("EACCES")),
             ("list:/proc/1/fd", json!("EACCES")),
