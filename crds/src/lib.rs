@@ -44,6 +44,7 @@ pub fn manifests() -> Result<Vec<(&'static str, String)>, ManifestError> {
     .map(|(name, crd)| {
         let mut value = serde_json::to_value(crd)?;
         refuse_null(&mut value);
+        unwrap_lines(&mut value);
         Ok((name, serde_saphyr::to_string(&value)?))
     })
     .collect()
@@ -74,6 +75,21 @@ fn refuse_null(value: &mut Value) {
             object.values_mut().for_each(refuse_null);
         }
         Value::Array(items) => items.iter_mut().for_each(refuse_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Joins the lines of each description: they were broken for the source, and `kubectl explain` breaks them anew.
+fn unwrap_lines(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                let paragraphs: Vec<String> = text.split("\n\n").map(|lines| lines.replace('\n', " ")).collect();
+                *text = paragraphs.join("\n\n");
+            }
+            object.values_mut().for_each(unwrap_lines);
+        }
+        Value::Array(items) => items.iter_mut().for_each(unwrap_lines),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
