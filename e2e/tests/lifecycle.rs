@@ -192,6 +192,17 @@ fn cancelled_ends_what_runs_and_what_waits() {
 }
 
 #[test]
+fn a_change_after_the_end_is_observed() {
+    let ns = namespace("after");
+    ns.apply(context("analysts"));
+    let ran = ns.accepts(execution("ran"));
+    ran.completes();
+    ran.desire("Cancelled");
+    // kubectl believes a condition only of the present generation, and would wait for ever.
+    ran.completes();
+}
+
+#[test]
 fn it_is_deleted_when_its_time_to_live_is_over() {
     let ns = namespace("ttl");
     ns.apply(context("analysts"));

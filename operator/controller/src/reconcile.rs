@@ -225,6 +225,7 @@ async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now:
     } else if ctx.queue.release(&uid(object)) {
         ctx.waker.peers(object);
     }
+    update_status(&ctx.client, object, Draft::of(object, now).observed()).await?;
     match step::delete_at(object) {
         Some(at) if at <= now => {
             apply::delete_execution(&ctx.client, object).await?;

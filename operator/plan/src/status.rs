@@ -69,6 +69,16 @@ impl Draft {
         Self { status, generation: object.metadata.generation, now }
     }
 
+    /// It is over, and its spec was changed since: nothing else comes of it. `kubectl wait` believes only conditions that
+    /// speak of the present generation.
+    #[must_use]
+    pub fn observed(mut self) -> Self {
+        for condition in &mut self.status.conditions {
+            condition.observed_generation = self.generation;
+        }
+        self
+    }
+
     /// The status, if it differs from the object's.
     #[must_use]
     pub fn changed(self, object: &CapabilityExecution) -> Option<CapabilityExecutionStatus> {

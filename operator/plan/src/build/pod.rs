@@ -80,9 +80,8 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 fs_group: Some(USER),
                 // Not at each mount: a claim may have many files, and others may use them.
                 fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-                run_as_group: Some(USER),
+                // The user is the container's own: the sandbox's pause process would count against its threads.
                 run_as_non_root: Some(true),
-                run_as_user: Some(USER),
                 seccomp_profile: Some(runtime_default()),
                 ..PodSecurityContext::default()
             }),
@@ -228,7 +227,9 @@ fn container_security() -> SecurityContext {
         capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
         privileged: Some(false),
         read_only_root_filesystem: Some(true),
+        run_as_group: Some(USER),
         run_as_non_root: Some(true),
+        run_as_user: Some(USER),
         seccomp_profile: Some(runtime_default()),
         ..SecurityContext::default()
     }

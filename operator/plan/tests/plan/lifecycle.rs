@@ -111,6 +111,18 @@ fn a_finished_execution_shows_result_usage_and_times() {
 }
 
 #[test]
+fn a_change_after_the_end_is_observed_and_changes_nothing_else() {
+    let (mut object, _) = started();
+    let Seen::Ended(ended) = status::observe(&terminated(&report("Completed"), "Completed", 0)) else { panic!() };
+    object = with(object.clone(), Draft::of(&object, now()).ended(Some("summary-e0e0e0e01111"), &ended));
+    assert_eq!(Draft::of(&object, now()).observed().changed(&object), None);
+    object.metadata.generation = Some(2);
+    let object = with(object.clone(), Draft::of(&object, now()).observed());
+    assert!(object.status.as_ref().unwrap().conditions.iter().all(|one| one.observed_generation == Some(2)));
+    assert_eq!(condition(&object, conditions::SUCCEEDED), ("True", "Completed"));
+}
+
+#[test]
 fn a_status_that_says_the_same_is_not_written() {
     let (object, found) = started();
     let later = "2026-11-24T07:00:00Z".parse().unwrap();
