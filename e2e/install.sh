@@ -20,7 +20,7 @@ helm upgrade --install ccos-crds "$root/charts/ccos-crds" --namespace "$namespac
 say "install the operator"
 digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
-    --set "image.registry=$registry" \
+    --set "image.registry=$registry" --set runner.startDeadline=45s \
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
     --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }

@@ -15,9 +15,15 @@ impl Barrier {
     /// Refuses writes of these resources in the namespace, until it is lifted. `probe` tries such a write without doing
     /// it: policies take effect with a delay.
     ///
-    /// The answer is 413, which nothing takes for an answer of its own: not for Pod Security's, not for a quota's.
+    /// `answer` is the reason of the refusal, such as `Forbidden`: one that the controller tries again after.
     #[track_caller]
-    pub fn new(namespace: &Namespace, group: &str, resources: &[&str], mut probe: impl FnMut() -> bool) -> Self {
+    pub fn new(
+        namespace: &Namespace,
+        group: &str,
+        resources: &[&str],
+        answer: &str,
+        mut probe: impl FnMut() -> bool,
+    ) -> Self {
         let name = unique("barrier");
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
@@ -28,7 +34,7 @@ impl Barrier {
                         "apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": resources,
                     }],
                 },
-                "validations": [{"expression": "false", "message": "held by a test", "reason": "RequestEntityTooLarge"}],
+                "validations": [{"expression": "false", "message": "held by a test", "reason": answer}],
             },
         });
         let binding = json!({

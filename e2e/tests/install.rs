@@ -16,6 +16,9 @@ use ccos_e2e::kubectl::helm;
 use ccos_e2e::{Barrier, EndReason, Namespace, Running, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
 
+/// For a pod, `Forbidden` would be the answer of Pod Security, which ends an execution.
+const TOO_LARGE: &str = "RequestEntityTooLarge";
+
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -72,7 +75,7 @@ fn passes(ns: &Namespace, object: &Value) -> bool {
 
 /// No write to the status of the execution gets through.
 fn status_is_held(ns: &Namespace, name: &str) -> Barrier {
-    Barrier::new(ns, "security.ccos.dev", &["capabilityexecutions/status"], || {
+    Barrier::new(ns, "security.ccos.dev", &["capabilityexecutions/status"], TOO_LARGE, || {
         let patch = r#"{"status":{"observedGeneration":99}}"#;
         let line = ["patch", "capex", name, "--subresource=status", "--type=merge", "--dry-run=server", "-p", patch];
         kubectl(line).inside(&ns.name).run().ok
@@ -106,7 +109,7 @@ fn a_controller_that_is_killed_at_any_point_of_a_run_leaves_one_pod_and_the_righ
     // 1. The policy exists, the profile does not.
     let policy = namespace("killed-policy");
     begin(&policy, 2);
-    let no_profile = Barrier::new(&policy, "", &["configmaps"], || passes(&policy, &config_map));
+    let no_profile = Barrier::new(&policy, "", &["configmaps"], "Forbidden", || passes(&policy, &config_map));
     run(&policy);
     exists(&policy, "networkpolicy", &child(&policy));
     missing(&policy, "configmap", &child(&policy));
@@ -114,7 +117,7 @@ fn a_controller_that_is_killed_at_any_point_of_a_run_leaves_one_pod_and_the_righ
     // 2. The profile exists, the pod does not.
     let profile = namespace("killed-profile");
     begin(&profile, 2);
-    let no_pod = Barrier::new(&profile, "", &["pods"], || passes(&profile, &probe_pod));
+    let no_pod = Barrier::new(&profile, "", &["pods"], TOO_LARGE, || passes(&profile, &probe_pod));
     run(&profile);
     exists(&profile, "configmap", &child(&profile));
     missing(&profile, "pod", &child(&profile));
