@@ -15,7 +15,8 @@ pub const ISOLATED: &str = "Isolated";
 /// `True`: the pod's container runs or ran (`Running`). `Unknown`: `Starting`.
 pub const STARTED: &str = "Started";
 
-/// `True`: `Completed`. `False`: why not, one of the ends. `Unknown`: how far it is, `Queued`, `Starting` or `Running`.
+/// `True`: `Completed`. `False`: why not, one of the ends. `Unknown`: how far it is, the reason for which it waits, or
+/// `Starting`, `Running` or `Stopping`.
 pub const SUCCEEDED: &str = "Succeeded";
 
 /// `True` at either end, with the reason of `Succeeded`: for `kubectl wait --for=condition=Finished`.

@@ -72,7 +72,7 @@ pub struct CapabilityExecutionSpec {
     /// `GVisor`, `Kata`, `Container` or `Wasm`. Absent: the context's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-    /// When to try again.
+    /// When to try again. A limit above 0 is refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
     /// Deletes it so many seconds after its end. Absent: it is kept.
@@ -207,7 +207,7 @@ pub struct CapabilityExecutionStatus {
     /// What it used, as measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it tried and was refused, at most 32.
+    /// What it tried and was refused, at most 32. Not filled in by this release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub denials: Vec<Refusal>,
@@ -255,7 +255,7 @@ pub struct ResultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_json")]
     pub inline: Option<Value>,
-    /// An immutable ConfigMap with a larger one.
+    /// An immutable ConfigMap with a larger one. Not in this release: it ends as `ResultTooLarge`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapRef>,
     /// SHA-256 of that one.

@@ -34,7 +34,8 @@ pub struct Permissions {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
-    /// May be read; a folder may be listed.
+    /// Paths that may be read; a folder may be listed. Absolute. `/data` is that path and all below it, and so is
+    /// `/data/**`; `*` and `?` match within one segment, so `/data/*` is not what lies below its matches.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub read: Option<Vec<String>>,
@@ -73,7 +74,7 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections: Option<i32>,
-    /// Headers that the proxy adds to requests; the code never sees the Secret. Of contexts only.
+    /// Headers that the proxy adds to requests; the code never sees the Secret. Of contexts only. Refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub credentials: Option<Vec<Credential>>,
@@ -235,7 +236,9 @@ pub struct Ipc {
     pub connect: Option<Vec<String>>,
 }
 
-/// Bounds of each attempt. What is absent is the level's; nothing is ever unlimited.
+/// Bounds of each attempt. What is absent is the level's; nothing is ever unlimited. Memory, CPU, CPU time, wall time,
+/// disk, descriptors, threads: `Pure` 128Mi, 500m, 10s, 30s, 16Mi, 64, 16; `Controlled` 256Mi, 500m, 60s, 5m, 64Mi, 256, 64;
+/// `Sandboxed` 128Mi, 500m, 30s, 1m, 32Mi, 128, 32; `Full` 1Gi, 1, 5m, 1h, 256Mi, 1024, 256.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {

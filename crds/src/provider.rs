@@ -35,7 +35,7 @@ pub struct CapabilityProviderSpec {
     pub version: String,
     /// Where its code is.
     pub source: Source,
-    /// Who must have signed the code. Absent: nobody.
+    /// Who must have signed the code. Absent: nobody. Refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
     /// What it can do.
@@ -73,7 +73,7 @@ pub struct Source {
     /// A container image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// A WebAssembly module.
+    /// A WebAssembly module. Refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wasm: Option<Wasm>,
 }
@@ -182,11 +182,12 @@ pub struct Capability {
     )]
     pub id: String,
     /// The program, by absolute path, and its arguments. Inputs never come by arguments: they come on standard input
-    /// and in the file that `CCOS_INPUT_FILE` names.
+    /// and in the file that `CCOS_INPUT_FILE` names, as JSON. The result is what it writes to standard output, or to the
+    /// file that `CCOS_RESULT_FILE` names: JSON of at most 2048 bytes, or nothing. Standard error is the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub command: Option<Vec<String>>,
-    /// The exported function of a WebAssembly module.
+    /// The exported function of a WebAssembly module. Refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub export: Option<String>,
@@ -194,11 +195,11 @@ pub struct Capability {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub working_dir: Option<String>,
-    /// A JSON Schema that inputs must fit.
+    /// A JSON Schema that inputs must fit. Refused in this release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub input_schema: Option<Json>,
-    /// A JSON Schema that results must fit.
+    /// A JSON Schema that results must fit. Refused in this release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub output_schema: Option<Json>,

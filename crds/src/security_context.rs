@@ -59,7 +59,7 @@ pub struct SecurityContextSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub volumes: Vec<Volume>,
-    /// How much is written to the audit trail. Absent: the level's.
+    /// How much is written to the audit trail. Absent: the level's. Refused in this release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
     /// When the grant ends. Absent: the level's, shown in `status.expiresAt`.

@@ -62,7 +62,7 @@ where
     let status = SecurityContextStatus {
         observed_generation: metadata.generation,
         expires_at,
-        conditions: vec![valid(parsed.map(|_| ()), metadata, earlier)],
+        conditions: vec![valid(parsed.map(drop), metadata, earlier)],
     };
     if before.as_ref() != Some(&status) {
         write(api, metadata, &status).await;
@@ -79,7 +79,7 @@ where
     let status = CapabilityProviderStatus {
         observed_generation: metadata.generation,
         capabilities: Some(ids.join(",")),
-        conditions: vec![valid(wire::provider(provider), metadata, earlier)],
+        conditions: vec![valid(wire::provider(provider).map(drop), metadata, earlier)],
     };
     if before.as_ref() != Some(&status) {
         write(api, metadata, &status).await;

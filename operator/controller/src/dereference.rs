@@ -12,8 +12,8 @@ use ccos_plan::review::References;
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::Use;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
 
@@ -163,4 +163,20 @@ pub(crate) async fn whole(
 /// A pod, from the API server.
 pub(crate) async fn live_pod(client: &Client, namespace: &str, name: &str) -> Result<Option<Pod>, DereferenceError> {
     get(&Api::<Pod>::namespaced(client.clone(), namespace), name).await
+}
+
+/// Reason and message of the last event that warned about a pod. Asked once, when it did not start in time.
+pub(crate) async fn last_warning(client: &Client, pod: &Pod) -> Result<Option<(String, String)>, DereferenceError> {
+    let namespace = pod.namespace().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    let of = format!("involvedObject.uid={},type=Warning", pod.uid().unwrap_or_default());
+    let events = api
+        .list(&ListParams::default().fields(&of).limit(100))
+        .await
+        .map_err(|error| DereferenceError::Get(format!("the events of pod {:?}", pod.name_any()), error))?;
+    let last = events.items.into_iter().max_by_key(|event| {
+        let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref().map(|time| time.0));
+        series.or(event.last_timestamp.as_ref().map(|time| time.0)).or(event.event_time.as_ref().map(|time| time.0))
+    });
+    Ok(last.map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())))
 }

@@ -170,7 +170,14 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         return Ok(Action::requeue(UNWATCHED));
     }
     let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
-    let why = if let Seen::Starting(why) = &seen { step::overdue(pod, why, &ctx.cluster, now) } else { None };
+    let why = match &seen {
+        Seen::Starting(why) if step::overdue(pod, &ctx.cluster, now) => {
+            let warning = dereference::last_warning(&ctx.client, pod).await?;
+            let warning = warning.as_ref().map(|(reason, message)| (reason.as_str(), message.as_str()));
+            Some(step::did_not_start(pod, why, warning, &ctx.cluster))
+        }
+        Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
+    };
     if let Some(end) = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod)).or(why) {
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;

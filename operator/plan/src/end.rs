@@ -29,7 +29,7 @@ names! {
     EndReason {
         /// Exit status 0, and a result where there is one.
         Completed,
-        /// Another exit status.
+        /// Another exit status, or a command that could not be started (127).
         NonZeroExit,
         /// Ended by a signal that nobody of ccos sent.
         Signaled,
@@ -55,7 +55,7 @@ names! {
         UseRevoked,
         /// `desiredState: Cancelled`.
         Cancelled,
-        /// The node needed its place.
+        /// Its node ended it: it needed its place, or the pod used more storage of the node than it may.
         Evicted,
         /// Its pod was deleted.
         PodLost,

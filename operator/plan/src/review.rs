@@ -1,7 +1,7 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
 use ccos_crds::CapabilityExecution;
-use ccos_policy::{Decision, Denials, Found, Isolations, Snapshot, Use};
+use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Snapshot, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -64,5 +64,37 @@ pub fn rejection(object: &CapabilityExecution, denials: &Denials) -> String {
         None => object.metadata.generate_name.clone().unwrap_or_else(|| object.name_any()),
     };
     let context = context_display(object.spec.context_ref.kind, &object.spec.context_ref.name);
-    format!("CapabilityExecution {name:?} requires more than {context} grants:\n{denials}")
+    if denials.iter().any(|denial| exceeds(denial.reason())) {
+        format!("CapabilityExecution {name:?} requires more than {context} grants:\n{denials}")
+    } else {
+        format!("CapabilityExecution {name:?} is refused under {context}:\n{denials}")
+    }
+}
+
+/// Whether a reason says that more is required than is granted.
+const fn exceeds(reason: Reason) -> bool {
+    match reason {
+        Reason::FileReadDenied
+        | Reason::FileWriteDenied
+        | Reason::FileExecuteDenied
+        | Reason::NetworkDenied
+        | Reason::InboundDenied
+        | Reason::CommandDenied
+        | Reason::ProcessCreationDenied
+        | Reason::EnvironmentReadDenied
+        | Reason::EnvironmentWriteDenied
+        | Reason::IpcDenied
+        | Reason::LimitExceeded
+        | Reason::LimitUnreasonable => true,
+        Reason::ContextNotFound
+        | Reason::ContextExpired
+        | Reason::UseForbidden
+        | Reason::CapabilityNotFound
+        | Reason::ProviderInvalid
+        | Reason::InvalidInputs
+        | Reason::IsolationNotAllowed
+        | Reason::Unenforceable
+        | Reason::PolicyDenied
+        | Reason::CeilingExceeded => false,
+    }
 }

@@ -121,8 +121,8 @@ impl Draft {
     pub fn waiting(mut self, granted: &Granted, reason: WaitReason, message: &str) -> Self {
         self.admitted(granted);
         self.set(conditions::QUEUED, "True", reason.as_str(), message);
-        self.set(conditions::SUCCEEDED, "Unknown", "Queued", message);
-        self.set(conditions::FINISHED, "False", "Queued", "");
+        self.set(conditions::SUCCEEDED, "Unknown", reason.as_str(), message);
+        self.set(conditions::FINISHED, "False", reason.as_str(), "");
         self
     }
 
@@ -334,6 +334,10 @@ fn terminated_end(pod: &Pod, terminated: &ContainerStateTerminated) -> Ended {
     let end = match (&report, terminated.reason.as_deref()) {
         // The kernel's word on memory beats the runner's, which can't know who killed the workload.
         (_, Some("OOMKilled")) => End::new(EndReason::MemoryExceeded, "it used more memory than limits.memory"),
+        // Told to stop, and not by us: the node says why.
+        (Some(report), _) if report.end == ccos_profile::End::Cancelled => {
+            pod_end(pod).unwrap_or_else(|| End::new(report.end.into(), report_message(report)))
+        }
         (Some(report), _) => End::new(report.end.into(), report_message(report)),
         (None, _) => pod_end(pod).unwrap_or_else(|| {
             let said = terminated.message.as_deref().unwrap_or("nothing");

@@ -178,14 +178,27 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
 
 /// Whether a pod that has not started has used up its time.
 #[must_use]
-pub fn overdue(pod: &Pod, why: &str, cluster: &ClusterProfile, now: Timestamp) -> Option<End> {
-    if now < start_by(pod, cluster)? {
-        return None;
-    }
+pub fn overdue(pod: &Pod, cluster: &ClusterProfile, now: Timestamp) -> bool {
+    start_by(pod, cluster).is_some_and(|by| now >= by)
+}
+
+/// The end of a pod that did not start in time. `warning` is the reason and the message of the last event that warned of
+/// it: the pod itself only says that its container is being created.
+#[must_use]
+pub fn did_not_start(pod: &Pod, why: &str, warning: Option<(&str, &str)>, cluster: &ClusterProfile) -> End {
     let deadline = &cluster.start_deadline;
-    let reason = status::start_failure(pod);
+    let (reason, why) = match (status::start_failure(pod), warning) {
+        (EndReason::StartDeadlineExceeded, Some(("FailedMount" | "FailedAttachVolume", message))) => {
+            (EndReason::VolumeUnavailable, message)
+        }
+        (EndReason::StartDeadlineExceeded, Some(("FailedCreatePodSandBox", message))) => {
+            (EndReason::RuntimeUnavailable, message)
+        }
+        (EndReason::StartDeadlineExceeded, Some((_, message))) => (EndReason::StartDeadlineExceeded, message),
+        (reason, _) => (reason, why),
+    };
     let why = if why.is_empty() { "the kubelet says nothing" } else { why };
-    Some(End::new(reason, format!("its container did not start within {deadline}: {why}")))
+    End::new(reason, format!("its container did not start within {deadline}: {why}"))
 }
 
 /// Until when a pod has to start.

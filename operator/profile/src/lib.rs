@@ -180,7 +180,7 @@ pub struct Report {
 pub enum End {
     /// Exit status 0, and the result could be read.
     Completed,
-    /// Another exit status.
+    /// Another exit status, or a command that could not be started: 127 then.
     NonZeroExit,
     /// Ended by a signal that the runner did not send.
     Signaled,

@@ -58,7 +58,8 @@ impl PrepareError {
             Self::Outside(_) | Self::Links(_) | Self::Plan(_) | Self::Filter(_) | Self::Canary { .. } => {
                 End::ConfinementFailed
             }
-            Self::Command { .. } | Self::NotExecutable { .. } | Self::Interpreter { .. } => End::InternalError,
+            // As shells say it: 127 for what is not there.
+            Self::Command { .. } | Self::NotExecutable { .. } | Self::Interpreter { .. } => End::NonZeroExit,
         }
     }
 }

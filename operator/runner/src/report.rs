@@ -5,7 +5,9 @@ use ccos_profile::{End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
 /// A report that only says why there was nothing else.
 #[must_use]
 pub fn failed(end: End, message: String) -> Report {
-    let (exit_code, signal, result, usage) = (None, None, None, None);
+    // Of a command that could not be started, as shells say it.
+    let exit_code = (end == End::NonZeroExit).then_some(127);
+    let (signal, result, usage) = (None, None, None);
     Report { version: VERSION, end, message, exit_code, signal, result, usage, proven: Vec::new() }
 }
 

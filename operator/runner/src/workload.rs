@@ -109,5 +109,5 @@ pub fn run(
     // Before the exec: what can't be reported must not run.
     send(Pipe(setup), &Setup::Proven(proven.proofs().to_vec()))?;
     let error = execute(proven, command);
-    failed(End::InternalError, error.to_string())
+    failed(End::NonZeroExit, error.to_string())
 }

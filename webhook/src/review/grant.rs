@@ -2,6 +2,7 @@
 
 use ccos_plan::wire::{self, FieldError};
 use ccos_plan::{AnyContext, AnyProvider};
+use ccos_policy::Unheld;
 use jiff::Timestamp;
 
 use super::{Allowed, Refusal, Verdict};
@@ -28,9 +29,13 @@ pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: 
 /// # Errors
 /// All fields that can't be understood; otherwise all that the author may not use.
 pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> Verdict {
-    wire::provider(object).map_err(Refusal::Invalid)?;
+    let unheld = wire::provider(object).map_err(Refusal::Invalid)?;
     may_write(requester, refused)?;
-    Ok(Allowed::default())
+    let warning = |unheld: &Unheld| {
+        let field = unheld.field.as_str().trim_start_matches("provider.");
+        format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
+    };
+    Ok(Allowed { changes: Vec::new(), warnings: unheld.iter().map(warning).collect() })
 }
 
 fn may_write(requester: &str, refused: &[Question]) -> Result<(), Refusal> {

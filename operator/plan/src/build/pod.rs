@@ -24,8 +24,9 @@ const GRACE: i64 = 10;
 /// Beyond the start deadline and the wall time, in seconds, before Kubernetes ends a pod whose runner did not.
 const BACKSTOP: i64 = 30;
 
-/// Room for the log and the kubelet's own files.
-const EPHEMERAL: &str = "64Mi";
+/// Room for the log and the kubelet's own files: 8 MiB of output grow to twenty times as much where lines are short, since
+/// the log has a time before each.
+const EPHEMERAL: &str = "256Mi";
 
 /// Where the runner's image is mounted in a pod that runs the capability's.
 const RUNNER_VOLUME: &str = "/ccos/runner";
@@ -218,7 +219,10 @@ fn resources(order: Order<'_>) -> ResourceRequirements {
         ("memory".to_owned(), Quantity(memory.0.to_string())),
         ("ephemeral-storage".to_owned(), Quantity(EPHEMERAL.to_owned())),
     ]);
-    ResourceRequirements { claims: None, limits: Some(amounts.clone()), requests: Some(amounts) }
+    let mut requests = amounts.clone();
+    // Hardly any writes that much, and a node has not so much for all.
+    requests.insert("ephemeral-storage".to_owned(), Quantity("16Mi".to_owned()));
+    ResourceRequirements { claims: None, limits: Some(amounts), requests: Some(requests) }
 }
 
 fn container_security() -> SecurityContext {

@@ -38,6 +38,11 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
         crate::capacity::Bounds::read(&mut faults, "spec.capacity", capacity);
     }
     let wire::IsolationRule { allowed, default } = isolation.clone().unwrap_or_default();
+    if let (Some(default), Some(allowed)) = (default, &allowed)
+        && !allowed.contains(&default)
+    {
+        faults.add("spec.isolation.default", format!("{default:?}: not in allowed, which has {allowed:?}"));
+    }
     if audit.is_some() {
         unheld.add("spec.audit", Feature::Audit);
     }

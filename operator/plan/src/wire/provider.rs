@@ -2,25 +2,26 @@
 
 use ccos_crds::execution::CapabilityRef;
 use ccos_crds::provider as wire;
-use ccos_policy::{Capability, Found, PathPattern};
+use ccos_policy::{Capability, Found, PathPattern, Unheld};
 
 use super::faults::{Faults, FieldErrors, quoted};
 use super::permissions::{literal, requires};
 use super::unheld::{Feature, Unhelds};
 use crate::object::{AnyProvider, provider_kind};
 
-/// Reads all of a provider, for its own admission and its `Valid` condition.
+/// Reads all of a provider, for its own admission and its `Valid` condition. Answers with what this release does not
+/// hold: executions of it are refused.
 ///
 /// # Errors
 /// All fields that can't be understood.
-pub fn provider(object: &AnyProvider) -> Result<(), FieldErrors> {
+pub fn provider(object: &AnyProvider) -> Result<Vec<Unheld>, FieldErrors> {
     let mut faults = Faults::default();
     let mut unheld = Unhelds::default();
     head(&mut faults, &mut unheld, object);
     for (at, capability) in object.spec().capabilities.iter().enumerate() {
         read(&mut faults, &mut unheld, at, capability);
     }
-    faults.none_or(())
+    faults.none_or(unheld.0)
 }
 
 /// Finds the capability that an execution names.
@@ -34,7 +35,8 @@ pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Fo
     }
     let found = object.spec().capabilities.iter().enumerate().find(|(_, capability)| capability.id == *id);
     let Some((at, capability)) = found else {
-        return Found::Missing(format!("capability {id:?} of {kind} {name:?}"));
+        let ids: Vec<&str> = object.spec().capabilities.iter().map(|capability| capability.id.as_str()).collect();
+        return Found::Missing(format!("capability {id:?} of {kind} {name:?} (which has {})", ids.join(", ")));
     };
     let mut faults = Faults::default();
     let mut unheld = Unhelds::default();

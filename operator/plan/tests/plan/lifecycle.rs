@@ -91,6 +91,14 @@ fn a_runner_that_says_nothing_or_nonsense_is_an_internal_error_and_never_complet
 }
 
 #[test]
+fn who_was_told_to_stop_by_the_node_was_not_cancelled() {
+    let mut pod = terminated(&report("Cancelled"), "Error", 1);
+    assert_eq!(end_of(&pod), "Cancelled");
+    pod.status.as_mut().unwrap().reason = Some("Evicted".to_owned());
+    assert_eq!(end_of(&pod), "Evicted");
+}
+
+#[test]
 fn nodes_end_pods_for_their_own_reasons() {
     for (reason, end) in
         [("Evicted", "Evicted"), ("DeadlineExceeded", "WallTimeExceeded"), ("NodeShutdown", "NodeLost")]
@@ -277,9 +285,20 @@ fn a_pod_that_does_not_start_in_time_says_what_it_waits_for() {
         "restartCount": 0, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such host"}}}]}),
     );
     let Seen::Starting(why) = status::observe(&waiting) else { panic!() };
-    assert_eq!(step::overdue(&waiting, &why, &cluster(), now()), None);
-    let late = "2026-11-24T06:11:00Z".parse().unwrap();
-    let end = step::overdue(&waiting, &why, &cluster(), late).unwrap();
+    assert!(!step::overdue(&waiting, &cluster(), now()));
+    assert!(step::overdue(&waiting, &cluster(), "2026-11-24T06:11:00Z".parse().unwrap()));
+    let end = step::did_not_start(&waiting, &why, None, &cluster());
     assert_eq!(end.reason, "ImagePullFailed");
     assert!(end.message.contains("no such host"), "{}", end.message);
+    let creating = pod(json!({"phase": "Pending"}));
+    for (warning, reason) in [
+        (Some(("FailedMount", "secret \"nope\" not found")), "VolumeUnavailable"),
+        (Some(("FailedCreatePodSandBox", "no runtime")), "RuntimeUnavailable"),
+        (Some(("FailedScheduling", "no room")), "StartDeadlineExceeded"),
+        (None, "StartDeadlineExceeded"),
+    ] {
+        let end = step::did_not_start(&creating, "ContainerCreating", warning, &cluster());
+        assert_eq!(end.reason, reason);
+        assert!(end.message.ends_with(warning.map_or("ContainerCreating", |(_, message)| message)), "{}", end.message);
+    }
 }

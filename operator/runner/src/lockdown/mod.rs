@@ -47,7 +47,7 @@ impl LockdownError {
     #[must_use]
     pub const fn end(&self) -> End {
         match self {
-            Self::WorkingDir { .. } => End::InternalError,
+            Self::WorkingDir { .. } => End::NonZeroExit,
             Self::Step { .. } => End::ConfinementFailed,
         }
     }
