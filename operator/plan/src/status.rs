@@ -207,9 +207,9 @@ impl Draft {
         if let Some(report) = report {
             self.reported(report, end);
         }
-        if pod.is_none() {
-            let reason = end.reason;
-            self.set(conditions::ADMITTED, "False", reason, &end.message);
+        // Cancelling takes nothing back of what was admitted.
+        if pod.is_none() && end.reason != EndReason::Cancelled.as_str() {
+            self.set(conditions::ADMITTED, "False", end.reason, &end.message);
         }
         self.set(conditions::QUEUED, "False", if pod.is_some() { "Started" } else { "Ended" }, "");
         self.set(conditions::SUCCEEDED, succeeded, end.reason, &end.message);
