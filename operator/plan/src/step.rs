@@ -150,9 +150,9 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
         return Some(End::new(EndReason::ContextChanged, "its context was deleted"));
     };
     let ends = wire::context(context, now).ok().map(|context| context.expiry);
-    let expired = ends.and_then(|expiry| expiry.at).is_some_and(|at| now >= at);
-    if expired && ends.is_none_or(|expiry| expiry.on_expiry == OnExpiry::Stop) {
-        return Some(End::new(EndReason::ContextExpired, format!("{} expired", context.display())));
+    let expired = ends.and_then(|expiry| expiry.at).filter(|at| now >= *at);
+    if let Some(at) = expired.filter(|_| ends.is_none_or(|expiry| expiry.on_expiry == OnExpiry::Stop)) {
+        return Some(End::new(EndReason::ContextExpired, format!("{} expired at {at}", context.display())));
     }
     let decision = object.status.as_ref()?.decision.as_ref();
     let by = decision.map(|decision| (decision.context_uid.as_str(), decision.context_generation));
