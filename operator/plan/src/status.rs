@@ -307,7 +307,11 @@ pub fn observe(pod: &Pod) -> Seen {
         let since = running.started_at.as_ref().or(status.start_time.as_ref());
         return Seen::Running(since.map_or(Timestamp::UNIX_EPOCH, |time| time.0));
     }
-    let waiting = state.and_then(|state| state.waiting.as_ref()).map(|waiting| {
+    // Each pod goes through these: to say so would cost each execution a write.
+    let waiting = state
+        .and_then(|state| state.waiting.as_ref())
+        .filter(|waiting| !matches!(waiting.reason.as_deref(), Some("ContainerCreating" | "PodInitializing")));
+    let waiting = waiting.map(|waiting| {
         let (reason, message) =
             (waiting.reason.as_deref().unwrap_or_default(), waiting.message.as_deref().unwrap_or_default());
         if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }

@@ -279,6 +279,16 @@ fn who_waits_for_something_else_holds_nobody_up() {
 }
 
 #[test]
+fn what_every_pod_goes_through_is_not_worth_a_write() {
+    let creating = json!({"phase": "Pending", "containerStatuses": [{"name": "runner", "image": "", "imageID": "",
+        "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]});
+    assert_eq!(status::observe(&pod(creating)), Seen::Starting(String::new()));
+    let (object, _) = started();
+    let seen = Draft::of(&object, now()).seen("summary-e0e0e0e01111", &Seen::Starting(String::new()));
+    assert_eq!(seen.changed(&object), None);
+}
+
+#[test]
 fn a_pod_that_does_not_start_in_time_says_what_it_waits_for() {
     let waiting = pod(
         json!({"phase": "Pending", "containerStatuses": [{"name": "runner", "image": "", "imageID": "", "ready": false,
