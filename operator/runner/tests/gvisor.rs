@@ -385,17 +385,19 @@ tests! {
     }
 
     what_cannot_start_says_why {
-        for (pod, message) in [
-            (Pod::new("none").command(&["/app/none"]), "command /app/none: expected a file in the image, but found nothing there"),
-            (Pod::new("folder").command(&["/app"]), "command /app: expected a file in the image, but found a folder"),
-            (Pod::new("plain").command(&["/secret"]), "command /secret: expected an executable file"),
-            (Pod::new("script").command(&["/app/script"]), "command /app/script: expected its interpreter /bin/sh to be granted; list it in `commands` too"),
-            (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), "workingDir /nowhere: expected a folder in the view, but found: No such file"),
-            (Pod::new("volume").volume("missing", "/missing").attack(&["started"]), "volumes \"/ccos/volumes/missing\""),
-            (Pod::new("version").version(2).attack(&["started"]), "version: expected 1, but found 2"),
+        use End::{ConfinementFailed, InternalError, NonZeroExit};
+        for (pod, end, message) in [
+            (Pod::new("none").command(&["/app/none"]), NonZeroExit, "command /app/none: expected a file in the image, but found nothing there"),
+            (Pod::new("folder").command(&["/app"]), NonZeroExit, "command /app: expected a file in the image, but found a folder"),
+            (Pod::new("plain").command(&["/secret"]), NonZeroExit, "command /secret: expected an executable file"),
+            (Pod::new("script").command(&["/app/script"]), NonZeroExit, "command /app/script: expected its interpreter /bin/sh to be granted; list it in `commands` too"),
+            (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), NonZeroExit, "workingDir /nowhere: expected a folder in the view, but found: No such file"),
+            (Pod::new("volume").volume("missing", "/missing").attack(&["started"]), ConfinementFailed, "volumes \"/ccos/volumes/missing\""),
+            (Pod::new("version").version(2).attack(&["started"]), InternalError, "version: expected 1, but found 2"),
         ] {
             let run = pod.run();
-            assert!(matches!(run.report.end, End::InternalError | End::ConfinementFailed), "{run:#?}");
+            assert_eq!(run.report.end, end, "{run:#?}");
+            assert_eq!(run.report.exit_code, (end == NonZeroExit).then_some(127), "{run:#?}");
             assert!(run.report.message.contains(message), "{}", run.report.message);
         }
     }
