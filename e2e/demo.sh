@@ -38,7 +38,7 @@ status summary '{.status.result.inline}' | jq .
 
 title "Where it ran, and what holds it"
 pod=$(status summary '{.status.attempts[0].podName}')
-show kubectl -n demo get pod "$pod" -o custom-columns=POD:.metadata.name,RUNTIMECLASS:.spec.runtimeClassName,USER:.spec.securityContext.runAsUser,PHASE:.status.phase
+show kubectl -n demo get pod "$pod" -o custom-columns=POD:.metadata.name,RUNTIMECLASS:.spec.runtimeClassName,USER:.spec.containers[0].securityContext.runAsUser,PHASE:.status.phase
 show kubectl -n demo get capex summary -o 'jsonpath={range .status.enforcement[*]}{.field}: {.mechanism} (proven: {.proven}){"\n"}{end}'
 show kubectl -n demo get networkpolicy,resourcequota,pod
 
