@@ -8,7 +8,8 @@
     reason = "tests and their helpers"
 )]
 
-use ccos_e2e::fixture::{CAPABILITY, Fixture as _};
+use ccos_e2e::cluster::image;
+use ccos_e2e::fixture::{CAPABILITY, Fixture as _, pod};
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider};
 use serde_json::{Value, json};
@@ -379,4 +380,23 @@ fn an_isolation_that_the_context_does_not_allow_is_denied() {
     ns.apply(context("analysts").set("isolation", json!({"allowed": ["GVisor"], "default": "GVisor"})));
     ns.would_accept(execution("gvisor").set("isolation", "GVisor"));
     ns.rejects(execution("kata").set("isolation", "Kata")).with(Reason::IsolationNotAllowed, "isolation");
+}
+
+/// Whoever gets hold of the controller's token can make children of executions with it, and nothing else. RBAC alone would
+/// let it create any pod, in every namespace.
+#[test]
+fn the_controllers_token_makes_no_pods_of_its_own() {
+    let ns = namespace("token");
+    let plain = pod("plain", &image("CCOS_BUSYBOX_IMAGE"), &["/bin/true"], &[]);
+    let create = |who: &[&str]| {
+        let arguments = who.iter().copied().chain(["create", "--dry-run=server", "-f", "-"]);
+        kubectl(arguments).inside(&ns.name).input(plain.to_string()).run()
+    };
+    let controller = ["--as", "system:serviceaccount:ccos-system:ccos-controller"];
+    let answer = create(&controller);
+    assert!(
+        !answer.ok && answer.err.contains("the controller makes only children of CapabilityExecutions"),
+        "{answer:?}"
+    );
+    assert!(create(&[]).ok, "an administrator may");
 }

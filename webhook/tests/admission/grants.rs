@@ -10,6 +10,7 @@ fn full() -> Value {
         json!([
             {"name": "a", "mountPath": "/a", "secret": {"secretName": "s"}},
             {"name": "b", "mountPath": "/b", "configMap": {"name": "m"}},
+            {"name": "d", "mountPath": "/d", "persistentVolumeClaim": {"claimName": "v"}},
         ]),
     );
     let credential =
@@ -26,6 +27,7 @@ async fn an_author_may_grant_only_what_the_author_may_have() {
             "FieldValueForbidden spec.level",
             "FieldValueForbidden spec.volumes[0].secret.secretName",
             "FieldValueForbidden spec.volumes[1].configMap.name",
+            "FieldValueForbidden spec.volumes[2].persistentVolumeClaim.claimName",
             "FieldValueForbidden spec.permissions.network.credentials[0].secretKeyRef",
         ],
     );
@@ -35,7 +37,13 @@ async fn an_author_may_grant_only_what_the_author_may_have() {
         answer.message()
     );
 
-    let rights = ["escalate securitycontexts n/c", "get secrets n/s", "get configmaps n/m", "get secrets n/t"];
+    let rights = [
+        "escalate securitycontexts n/c",
+        "get secrets n/s",
+        "get configmaps n/m",
+        "get persistentvolumeclaims n/v",
+        "get secrets n/t",
+    ];
     let cluster = rights.iter().fold(Cluster::default(), |cluster, right| cluster.lets(right));
     cluster.answers("/validate", &create(&full())).await.yes();
 }
@@ -48,9 +56,23 @@ async fn the_author_of_a_cluster_context_must_have_it_in_every_namespace() {
     assert!(answer.message().contains(r#"may not escalate ClusterSecurityContext "c":"#), "{}", answer.message());
     assert!(answer.message().contains(r#"may not get Secret "s" of every namespace"#), "{}", answer.message());
 
-    let rights = ["escalate clustersecuritycontexts */c", "get secrets */s", "get configmaps */m", "get secrets */t"];
+    let rights = [
+        "escalate clustersecuritycontexts */c",
+        "get secrets */s",
+        "get configmaps */m",
+        "get persistentvolumeclaims */v",
+        "get secrets */t",
+    ];
     let cluster = rights.iter().fold(Cluster::default(), |cluster, right| cluster.lets(right));
     cluster.answers("/validate", &create(&object)).await.yes();
+}
+
+#[tokio::test]
+async fn the_author_of_a_provider_must_be_able_to_read_what_it_pulls_with() {
+    let object = with(&provider(), "/spec/source/image/pullSecrets", json!([{"name": "r"}]));
+    let answer = Cluster::default().answers("/validate", &create(&object)).await;
+    answer.no(403, &["FieldValueForbidden spec.source.image.pullSecrets[0].name"]);
+    Cluster::default().lets("get secrets n/r").answers("/validate", &create(&object)).await.yes();
 }
 
 #[tokio::test]
