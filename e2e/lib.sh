@@ -22,4 +22,10 @@ need_rust() {
         packages rustup
     fi
     (cd "$root" && cargo --version >/dev/null) || die "cargo can't provide the toolchain of rust-toolchain.toml (see above)"
+    # Cargo takes what another clone built for its own, with that clone's path in it: tests would look for their files there.
+    if [[ $(cat "$CARGO_TARGET_DIR/clone" 2>/dev/null) != "$root" ]]; then
+        mkdir -p "$CARGO_TARGET_DIR"
+        find "$root" -name '*.rs' -not -path '*/target/*' -exec touch {} +
+        echo "$root" >"$CARGO_TARGET_DIR/clone"
+    fi
 }
