@@ -11,10 +11,11 @@ node=node1
 host_ip=10.245.0.1 node_ip=10.245.0.2 world_ips="10.245.0.11 10.245.0.12"
 pod_cidr=10.244.0.0/16 service_cidr=10.96.0.0/16 service_ip=10.96.0.1 dns_ip=10.96.0.10
 server=https://$node_ip:6443
-export PATH=$bin:/usr/lib/llvm-$LLVM_MAJOR/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 (( EUID == 0 )) || die "needs root"
 "$here/build.sh"
+# Only now: Go may be anywhere, but what the cluster runs is what was built, and Debian's.
+export PATH=$bin:/usr/lib/llvm-$LLVM_MAJOR/bin:/usr/sbin:/usr/bin:/sbin:/bin
 running || [[ ! -e $state/run ]] || "$here/down.sh" # what a cluster that died left behind
 mkdir -p "$state"/{run,log,etcd,kubelet,registry} "$pki" "$etc"/{cni,registries}
 

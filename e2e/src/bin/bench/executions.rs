@@ -1,29 +1,14 @@
-//! What admission and execution cost, measured in one run beside their peers: prints the table of `docs/benchmarks.md`.
-//!
-//! Bias: all requests go through `kubectl proxy`, which adds its share to both sides of each comparison; executions and Jobs
-//! take turns, so that whatever else the machine does meets all of them; cluster and load share one machine. The kubelet
-//! looks for changes once a second: each kind meets that second at the same set of moments.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a benchmark: what goes wrong ends it"
-)]
+//! Whole executions beside Jobs and bare Pods.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ccos_e2e::api::{Api, path};
 use ccos_e2e::fixture::{Fixture as _, pod};
-use ccos_e2e::{Namespace, cluster, context, execution, kubectl, namespace, until};
+use ccos_e2e::{Namespace, cluster, context, execution, namespace, until};
 use serde_json::{Value, json};
 
-/// Requests of each kind, after so many that are not counted.
-const REQUESTS: usize = 400;
-const WARM_UP: usize = 40;
+use crate::{millis, percentile};
 
 /// Executions, Jobs and Pods.
 const RUNS: usize = 10;
@@ -31,31 +16,12 @@ const RUNS: usize = 10;
 /// How often the kubelet looks what became of its containers.
 const TICK: Duration = Duration::from_secs(1);
 
-fn main() {
+/// From create to the end, and what the controller writes for it.
+pub(crate) fn measure() {
     let ns = namespace("bench");
     ns.apply(context("analysts").reads("/data/**").capacity(4));
     ns.apply(ccos_e2e::provider("tools"));
     let audit = Audit::open();
-
-    println!("{}\n", machine());
-    println!("| what | p50 | p99 |\n|---|---|---|");
-    let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bench"}});
-    let config_maps = format!("/api/v1/namespaces/{}/configmaps?dryRun=All", ns.name);
-    let executions = format!("{}?dryRun=All", path("CapabilityExecution", &ns.name));
-    let admitted = execution("bench").of("CapabilityProvider", "tools").object().clone();
-    let mut denied = admitted.clone();
-    denied["spec"]["contextRef"]["name"] = json!("nobody");
-    let plain = latencies(&config_maps, &config_map, 201);
-    let allowed = latencies(&executions, &admitted, 201);
-    let refused = latencies(&executions, &denied, 403);
-    for (what, times) in [
-        ("dry-run create of a ConfigMap: no webhook", &plain),
-        ("dry-run create of a CapabilityExecution, admitted: two webhooks", &allowed),
-        ("dry-run create of a CapabilityExecution, denied", &refused),
-    ] {
-        println!("| {what} | {} | {} |", millis(percentile(times, 50)), millis(percentile(times, 99)));
-    }
-
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     // The first of each pulls images and fills caches.
     for number in 0..=RUNS {
@@ -96,27 +62,6 @@ fn main() {
             }
         }
     }
-}
-
-/// Sorted times of requests over one connection that is kept open.
-fn latencies(path: &str, object: &Value, code: u16) -> Vec<Duration> {
-    let api = Api::new();
-    let mut times = Vec::with_capacity(REQUESTS);
-    let mut answers = Vec::with_capacity(REQUESTS);
-    for number in 0..WARM_UP + REQUESTS {
-        let start = Instant::now();
-        let answer = api.create(path, object, None);
-        let took = start.elapsed();
-        if number >= WARM_UP {
-            times.push(took);
-            answers.push(answer);
-        }
-    }
-    for answer in answers {
-        assert_eq!(answer.code, code, "{:#}", answer.body);
-    }
-    times.sort_unstable();
-    times
 }
 
 fn run_execution(ns: &Namespace, number: usize) -> Duration {
@@ -193,14 +138,6 @@ fn gone(ns: &Namespace) {
     until("the pods are gone", 60, || ns.list("pods").is_empty().then_some(()));
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
-}
-
 /// The API server's audit log, from here on.
 struct Audit {
     file: std::fs::File,
@@ -235,22 +172,4 @@ impl Audit {
         }
         counts.into_iter().collect()
     }
-}
-
-/// On what this was measured.
-fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let cpu_info = read("/proc/cpuinfo");
-    let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cores = cpu_info.lines().filter(|line| line.starts_with("processor")).count();
-    let memory =
-        read("/proc/meminfo").split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 20;
-    let kernel =
-        Command::new("uname").arg("-r").output().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
-    let server = kubectl(["version"]).json()["serverVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned();
-    format!(
-        "Measured on {cores} cores ({}), {memory} GiB, Linux {}, Kubernetes {server}, one node that runs all of the cluster.",
-        model.trim_start_matches(['\t', ' ', ':']),
-        kernel.unwrap_or_default()
-    )
 }
