@@ -22,7 +22,7 @@ pub struct Permissions {
     pub ipc: Ipc,
 }
 
-/// Files by path.
+/// Files by path: each pattern means what it matches and all below it ([`Reach::Below`](crate::Reach::Below)).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
@@ -32,8 +32,7 @@ pub struct Filesystem {
     pub write: Vec<PathPattern>,
     /// Programs and shared objects outside the baseline.
     pub execute: Vec<PathPattern>,
-    /// Wins over all of the above, and over commands and sockets; covers what lies below its matches, too, even of a glob:
-    /// a view can't cover a folder and leave what is in it.
+    /// Wins over all of the above, and over commands and sockets, with all that lies below its matches.
     pub blocked: Vec<PathPattern>,
 }
 
@@ -137,7 +136,8 @@ impl fmt::Display for Inbound {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct System {
-    /// What execve accepts besides the capability's own command.
+    /// What execve accepts besides the capability's own command: files, so that a pattern without a trailing `/**` means
+    /// its matches and nothing below them ([`Reach::Itself`](crate::Reach::Itself)).
     pub commands: Vec<PathPattern>,
     /// Whether new processes may be made.
     pub process_creation: ProcessCreation,

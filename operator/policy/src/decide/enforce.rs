@@ -3,8 +3,8 @@
 use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
-use crate::pattern::PathPattern;
 use crate::pattern::path::is_at_or_below;
+use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
 
 /// What every program needs, and so what none may write: the baseline's places. A tree that contains one is refused,
@@ -106,10 +106,10 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
-                let base = pattern.literal_base();
-                let advice = match base {
-                    "/" => format!("{isolation} {GLOB}; write the path itself"),
-                    base => format!("{isolation} {GLOB}; write \"{base}\""),
+                let advice = match (pattern.literal_base(), kind.reach) {
+                    ("/", _) => format!("{isolation} {GLOB}; write the path itself"),
+                    (base, Reach::Below) => format!("{isolation} {GLOB}; write \"{base}\""),
+                    (base, Reach::Itself) => format!("{isolation} {GLOB}; write \"{base}/**\", or each program"),
                 };
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }

@@ -7,7 +7,7 @@ use super::required::{
 };
 use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
 use crate::pattern::automaton::{Bounds, Budget, Language, matches};
-use crate::pattern::{NamePattern, PathPattern};
+use crate::pattern::{NamePattern, PathPattern, Reach};
 use crate::permissions::{Permissions, ProcessCreation};
 use crate::request::{Capability, Context, Level};
 
@@ -104,15 +104,17 @@ impl<P: Language + Clone + ToString> Held<'_, P> {
     fn outside(&self, kind: &Kind<P>, required: &Required, without: &[P], budget: &mut Budget) -> Vec<(usize, Cause)> {
         let patterns = (kind.of)(&required.permissions);
         let granted: Arc<[P]> = self.granted.into();
-        let mut bounds = Bounds::new(self.granted, self.blocked, without);
+        let mut bounds = Bounds::new(kind.reach, self.granted, self.blocked, without);
         let mut outside = Vec::new();
         for (index, pattern) in patterns.iter().enumerate() {
             let why = match bounds.counterexample(pattern, budget) {
                 Ok(None) => continue,
-                Ok(Some(counterexample)) => match self.blocked.iter().find(|b| matches(*b, true, &counterexample)) {
-                    Some(by) => Why::Blocked { counterexample, by: by.to_string() },
-                    None => Why::NotGranted { counterexample },
-                },
+                Ok(Some(counterexample)) => {
+                    match self.blocked.iter().find(|b| matches(*b, Reach::Below, &counterexample)) {
+                        Some(by) => Why::Blocked { counterexample, by: by.to_string() },
+                        None => Why::NotGranted { counterexample },
+                    }
+                }
                 Err(_) => Why::TooComplex,
             };
             let cause = (kind.cause)(Outside {

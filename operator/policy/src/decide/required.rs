@@ -1,7 +1,7 @@
 //! What is required once inheritance is resolved, and who requires it.
 
 use crate::decision::{Cause, FieldPath, Outside};
-use crate::pattern::{NamePattern, PathPattern};
+use crate::pattern::{NamePattern, PathPattern, Reach};
 use crate::permissions::{
     Environment, Filesystem, Inbound, Ipc, Network, Outbound, Permissions, RequiredPermissions, System,
 };
@@ -19,21 +19,30 @@ pub(super) struct Required<'a> {
 /// A permission that is a list: where it is, and what it means when it is outside of its bound.
 pub(super) struct Kind<P: 'static> {
     name: &'static str,
+    /// Of its patterns, where they are paths.
+    pub(super) reach: Reach,
     pub(super) of: fn(&Permissions) -> &Vec<P>,
     required: fn(&RequiredPermissions) -> Option<&Vec<P>>,
     pub(super) cause: fn(Outside<P>) -> Cause,
 }
 
-pub(super) const READ: Kind<PathPattern> =
-    Kind { name: "filesystem.read", of: |p| &p.filesystem.read, required: |r| r.read.as_ref(), cause: Cause::FileRead };
+pub(super) const READ: Kind<PathPattern> = Kind {
+    name: "filesystem.read",
+    reach: Reach::Below,
+    of: |p| &p.filesystem.read,
+    required: |r| r.read.as_ref(),
+    cause: Cause::FileRead,
+};
 pub(super) const WRITE: Kind<PathPattern> = Kind {
     name: "filesystem.write",
+    reach: Reach::Below,
     of: |p| &p.filesystem.write,
     required: |r| r.write.as_ref(),
     cause: Cause::FileWrite,
 };
 pub(super) const EXECUTE: Kind<PathPattern> = Kind {
     name: "filesystem.execute",
+    reach: Reach::Below,
     of: |p| &p.filesystem.execute,
     required: |r| r.execute.as_ref(),
     cause: Cause::FileExecute,
@@ -41,38 +50,49 @@ pub(super) const EXECUTE: Kind<PathPattern> = Kind {
 /// Not a permission: what it lists is taken away. Its cause is never used for a denial of its own.
 pub(super) const BLOCKED: Kind<PathPattern> = Kind {
     name: "filesystem.blocked",
+    reach: Reach::Below,
     of: |p| &p.filesystem.blocked,
     required: |r| r.blocked.as_ref(),
     cause: Cause::FileRead,
 };
 pub(super) const COMMANDS: Kind<PathPattern> = Kind {
     name: "system.commands",
+    reach: Reach::Itself,
     of: |p| &p.system.commands,
     required: |r| r.commands.as_ref(),
     cause: Cause::Command,
 };
-pub(super) const IPC: Kind<PathPattern> =
-    Kind { name: "ipc.connect", of: |p| &p.ipc.connect, required: |r| r.ipc_connect.as_ref(), cause: Cause::Ipc };
+pub(super) const IPC: Kind<PathPattern> = Kind {
+    name: "ipc.connect",
+    reach: Reach::Below,
+    of: |p| &p.ipc.connect,
+    required: |r| r.ipc_connect.as_ref(),
+    cause: Cause::Ipc,
+};
 pub(super) const ENVIRONMENT_READ: Kind<NamePattern> = Kind {
     name: "environment.read",
+    reach: Reach::Itself,
     of: |p| &p.environment.read,
     required: |r| r.environment_read.as_ref(),
     cause: Cause::EnvironmentRead,
 };
 pub(super) const ENVIRONMENT_WRITE: Kind<NamePattern> = Kind {
     name: "environment.write",
+    reach: Reach::Itself,
     of: |p| &p.environment.write,
     required: |r| r.environment_write.as_ref(),
     cause: Cause::EnvironmentWrite,
 };
 pub(super) const OUTBOUND: Kind<Outbound> = Kind {
     name: "network.outbound",
+    reach: Reach::Itself,
     of: |p| &p.network.outbound,
     required: |r| r.outbound.as_ref(),
     cause: Cause::Network,
 };
 pub(super) const INBOUND: Kind<Inbound> = Kind {
     name: "network.inbound",
+    reach: Reach::Itself,
     of: |p| &p.network.inbound,
     required: |r| r.inbound.as_ref(),
     cause: Cause::Inbound,

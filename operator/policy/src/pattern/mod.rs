@@ -14,7 +14,7 @@ use thiserror::Error;
 pub use cidr::Cidr;
 pub use host::HostPattern;
 pub use name::NamePattern;
-pub use path::PathPattern;
+pub use path::{PathPattern, Reach};
 pub use port::PortRange;
 
 /// A pattern, and what may be in it, in characters: as long as the wire's schema allows.

@@ -11,9 +11,17 @@ use super::{MAX_WILDCARDS, PatternError, as_text, check_text};
 /// Segments of one path: deeper than real trees, and a bound on what one pattern can cost.
 pub const MAX_SEGMENTS: usize = 32;
 
+/// How far a pattern reaches beyond the paths that it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To all that lies below its matches: in lists of files and folders, where one can't be had without the other.
+    Below,
+    /// No further: in lists of programs, each of which is a file. There, too, a trailing `/**` is all below its base.
+    Itself,
+}
+
 /// A pattern of absolute paths. `*` (any characters) and `?` (one) stay within a segment, `**` is zero or more whole
-/// segments. Without a wildcard it means the path and all below it, and so does a trailing `/**`, base included; any
-/// other pattern means exactly the paths that match, not what lies below them.
+/// segments; a trailing `/**` is its base and all below it. What lies below other matches is a matter of [`Reach`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPattern {
     /// INVARIANT: passed [`check`]; kept verbatim, so that `Display` undoes `FromStr`.
@@ -21,10 +29,10 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    /// All paths.
+    /// All paths, of any reach.
     #[must_use]
     pub fn everything() -> Self {
-        Self { text: "/".to_owned() }
+        Self { text: "/**".to_owned() }
     }
 
     /// As it was written.
@@ -33,7 +41,8 @@ impl PathPattern {
         &self.text
     }
 
-    /// The base, if the pattern means exactly "that path and all below it": no wildcard, or only a trailing `/**`.
+    /// The path without a trailing `/**`, if it has no wildcard then. Of reach [`Reach::Below`], such a pattern means
+    /// that path and all below it, with or without the `/**`.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {
         let base = match self.text.strip_suffix("/**") {
@@ -42,6 +51,12 @@ impl PathPattern {
             None => &self.text,
         };
         (!has_wildcard(base)).then_some(base)
+    }
+
+    /// Whether it ends in `/**`, and so means all below whatever its reach.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.text.ends_with("/**")
     }
 
     /// The longest literal path that all matches are at or below: up to the first segment with a wildcard.
@@ -62,8 +77,8 @@ impl PathPattern {
 
     /// Whether it means this path, which has to be absolute and without `.`, `..` or empty segments.
     #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        matches(self, false, path)
+    pub fn matches(&self, reach: Reach, path: &str) -> bool {
+        matches(self, reach, path)
     }
 
     /// Its segments; none for `/`.

@@ -79,7 +79,7 @@ impl Case {
             read: Some(paths(&["/"])),
             write: Some(paths(&["/"])),
             execute: Some(paths(&["/"])),
-            commands: Some(paths(&["/"])),
+            commands: Some(paths(&["/**"])),
             ipc_connect: Some(paths(&["/"])),
             environment_read: Some(names(&["*"])),
             environment_write: Some(names(&["*"])),

@@ -1,8 +1,8 @@
 //! Laws of the decision as a whole: nothing admitted is outside of a grant, grants only ever help, and blocks never do.
 
 use ccos_policy::{
-    Admitted, Decision, Denials, Isolation, Level, PathPattern, ProcessCreation, RequiredPermissions, VolumeMount,
-    decide,
+    Admitted, Decision, Denials, Isolation, Level, PathPattern, ProcessCreation, Reach, RequiredPermissions,
+    VolumeMount, decide,
 };
 use proptest::prelude::*;
 
@@ -113,11 +113,11 @@ fn answer(case: &Case) -> Result<Admitted, Denials> {
 /// Whether the path or one above it is meant: what a block covers.
 fn covers(patterns: &[PathPattern], sample: &str) -> bool {
     let above = sample.match_indices('/').map(|(end, _)| if end == 0 { "/" } else { &sample[..end] });
-    above.chain([sample]).any(|path| patterns.iter().any(|pattern| pattern.matches(path)))
+    above.chain([sample]).any(|path| patterns.iter().any(|pattern| pattern.matches(Reach::Below, path)))
 }
 
-fn means(patterns: &[PathPattern], sample: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(sample))
+fn means(patterns: &[PathPattern], reach: Reach, sample: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(reach, sample))
 }
 
 proptest! {
@@ -131,24 +131,25 @@ proptest! {
         let (got, grants, needs) = (admitted.permissions(), &context.permissions, &capability.requires.permissions);
         let own_blocked = needs.blocked.clone().unwrap_or_default();
         let lists = [
-            (&got.filesystem.read, &grants.filesystem.read, &needs.read),
-            (&got.filesystem.write, &grants.filesystem.write, &needs.write),
-            (&got.filesystem.execute, &grants.filesystem.execute, &needs.execute),
-            (&got.system.commands, &grants.system.commands, &needs.commands),
+            (Reach::Below, &got.filesystem.read, &grants.filesystem.read, &needs.read),
+            (Reach::Below, &got.filesystem.write, &grants.filesystem.write, &needs.write),
+            (Reach::Below, &got.filesystem.execute, &grants.filesystem.execute, &needs.execute),
+            (Reach::Itself, &got.system.commands, &grants.system.commands, &needs.commands),
         ];
         for sample in SAMPLES {
-            for (got_list, granted, needed) in lists {
-                if means(got_list, sample) && !covers(&got.filesystem.blocked, sample) {
-                    let granted = context.level == Level::Full || means(granted, sample);
+            for (reach, got_list, granted, needed) in lists {
+                if means(got_list, reach, sample) && !covers(&got.filesystem.blocked, sample) {
+                    let granted = context.level == Level::Full || means(granted, reach, sample);
                     prop_assert!(granted && context.level != Level::Pure, "{} is not granted", sample);
                     prop_assert!(!covers(&grants.filesystem.blocked, sample), "{} is blocked", sample);
-                    let needed = needed.as_ref().is_some_and(|needed| means(needed, sample));
+                    let needed = needed.as_ref().is_some_and(|needed| means(needed, reach, sample));
                     prop_assert!(needed && !covers(&own_blocked, sample), "{} is not the capability's", sample);
                 }
             }
-            let executable = means(&got.filesystem.execute, sample) || means(&got.system.commands, sample);
+            let executable = means(&got.filesystem.execute, Reach::Below, sample)
+                || means(&got.system.commands, Reach::Itself, sample);
             let open = !covers(&got.filesystem.blocked, sample);
-            prop_assert!(!(open && executable && means(&got.filesystem.write, sample)), "{} is writable and executable", sample);
+            prop_assert!(!(open && executable && means(&got.filesystem.write, Reach::Below, sample)), "{} is writable and executable", sample);
         }
     }
 
