@@ -3,6 +3,7 @@
 use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
+use crate::pattern::list::Indexed;
 use crate::pattern::path::is_at_or_below;
 use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
@@ -123,7 +124,7 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
     denials.extend(network(required, &INBOUND));
 }
 
-fn network<P>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
+fn network<P: Indexed>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
     let advice = NETWORK.to_owned();
     let required_by = required.required_by(kind);
     (!(kind.of)(&required.permissions).is_empty())

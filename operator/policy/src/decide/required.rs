@@ -1,7 +1,8 @@
 //! What is required once inheritance is resolved, and who requires it.
 
 use crate::decision::{Cause, FieldPath, Outside};
-use crate::pattern::{NamePattern, PathPattern, Reach};
+use crate::pattern::list::Indexed;
+use crate::pattern::{List, NamePattern, PathPattern, Reach};
 use crate::permissions::{
     Environment, Filesystem, Inbound, Ipc, Network, Outbound, Permissions, RequiredPermissions, System,
 };
@@ -17,12 +18,12 @@ pub(super) struct Required<'a> {
 }
 
 /// A permission that is a list: where it is, and what it means when it is outside of its bound.
-pub(super) struct Kind<P: 'static> {
+pub(super) struct Kind<P: Indexed + 'static> {
     name: &'static str,
     /// Of its patterns, where they are paths.
     pub(super) reach: Reach,
-    pub(super) of: fn(&Permissions) -> &Vec<P>,
-    required: fn(&RequiredPermissions) -> Option<&Vec<P>>,
+    pub(super) of: fn(&Permissions) -> &List<P>,
+    required: fn(&RequiredPermissions) -> Option<&List<P>>,
     pub(super) cause: fn(Outside<P>) -> Cause,
 }
 
@@ -98,7 +99,7 @@ pub(super) const INBOUND: Kind<Inbound> = Kind {
     cause: Cause::Inbound,
 };
 
-impl<P> Kind<P> {
+impl<P: Indexed> Kind<P> {
     pub(super) fn field(&self) -> FieldPath {
         FieldPath::new(format!("requires.permissions.{}", self.name))
     }
@@ -112,12 +113,12 @@ impl<'a> Required<'a> {
     }
 
     /// Whether the execution itself has the list.
-    pub(super) fn is_own<P>(&self, kind: &Kind<P>) -> bool {
+    pub(super) fn is_own<P: Indexed>(&self, kind: &Kind<P>) -> bool {
         (kind.required)(self.own).is_some()
     }
 
     /// The capability, for messages, if the list is its own: the reader has not written it.
-    pub(super) fn required_by<P>(&self, kind: &Kind<P>) -> Option<String> {
+    pub(super) fn required_by<P: Indexed>(&self, kind: &Kind<P>) -> Option<String> {
         if self.is_own(kind) { None } else { self.inherited_from() }
     }
 
@@ -126,7 +127,7 @@ impl<'a> Required<'a> {
     }
 
     /// Whether all is known of the list: it can't be when the capability is missing that it would come from.
-    pub(super) fn is_known<P>(&self, kind: &Kind<P>) -> bool {
+    pub(super) fn is_known<P: Indexed>(&self, kind: &Kind<P>) -> bool {
         self.is_own(kind) || self.capability.is_some()
     }
 
@@ -186,6 +187,6 @@ fn resolve(own: &RequiredPermissions, base: &RequiredPermissions) -> Permissions
 }
 
 /// Absent in both is none: nothing is required that nobody wrote.
-fn list<P: Clone>(own: Option<&Vec<P>>, base: Option<&Vec<P>>) -> Vec<P> {
+fn list<P: Indexed>(own: Option<&List<P>>, base: Option<&List<P>>) -> List<P> {
     own.or(base).cloned().unwrap_or_default()
 }

@@ -8,12 +8,13 @@
 mod walk;
 
 use super::budget::STEPS_PER_REQUIREMENT;
+use super::list::Indexed;
 use super::{NamePattern, PathPattern, Reach};
 
 pub use super::budget::{Budget, Exhausted};
 
 /// A pattern that this automaton understands.
-pub trait Language {
+pub trait Language: Indexed {
     /// The texts there are.
     const UNIVERSE: Universe;
     /// Appends the pattern's tokens.
@@ -94,7 +95,7 @@ fn token(c: char) -> Token {
     }
 }
 
-/// What a requirement is held against. Made once for a list of requirements.
+/// What a requirement is held against.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     universe: Universe,
@@ -107,22 +108,19 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// `granted` without `blocked`, for requirements without `without`. Both of the latter block what lies below their
-    /// matches, whatever the `reach` of requirements and grants: a folder that is covered hides all that is in it, so
-    /// that a blocked `/data/*/keys` must not leave `/data/x/keys/k1` open.
+    /// `granted` without `blocked`, for requirements without `without`; the latter two with all below their matches.
     #[must_use]
-    pub fn new<P: Language>(reach: Reach, granted: &[P], blocked: &[P], without: &[P]) -> Self {
+    pub fn new<'a, P: Language + 'a>(
+        reach: Reach,
+        granted: impl IntoIterator<Item = &'a P>,
+        blocked: impl IntoIterator<Item = &'a P>,
+        without: impl IntoIterator<Item = &'a P>,
+    ) -> Self {
         let universe = P::UNIVERSE;
         let mut bounds = Self { universe, reach, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
-        for (patterns, owner, reach) in [
-            (granted, Owner::Granted, reach),
-            (blocked, Owner::Blocked, Reach::Below),
-            (without, Owner::Without, Reach::Below),
-        ] {
-            for pattern in patterns {
-                bounds.push(pattern, owner, reach);
-            }
-        }
+        granted.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Granted, reach));
+        blocked.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Blocked, Reach::Below));
+        without.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Without, Reach::Below));
         bounds
     }
 

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use ccos_policy::pattern::automaton::{Bounds, Budget, Exhausted};
-use ccos_policy::{NamePattern, PathPattern, Reach};
+use ccos_policy::pattern::inclusion::Held;
+use ccos_policy::{List, NamePattern, PathPattern, Reach};
 use proptest::prelude::*;
 
 use crate::given::{names, path, paths};
@@ -14,9 +15,12 @@ type Inside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 type Outside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
 
 fn outside(required: &str, granted: &[&str], blocked: &[&str], without: &[&str]) -> Option<String> {
-    Bounds::new(Reach::Below, &paths(granted), &paths(blocked), &paths(without))
-        .counterexample(&path(required), &mut Budget::default())
-        .unwrap()
+    let (required, granted, blocked, without) = (path(required), paths(granted), paths(blocked), paths(without));
+    let whole =
+        Bounds::new(Reach::Below, &granted, &blocked, &without).counterexample(&required, &mut Budget::default());
+    let found = Held::new(Reach::Below, &granted, &blocked, &without).counterexample(&required, &mut Budget::default());
+    assert_eq!(found, whole, "the index and the automaton");
+    found.unwrap()
 }
 
 #[test]
@@ -223,10 +227,18 @@ proptest! {
                 && !without.iter().any(|pattern| blocks(pattern, path))
                 && (!granted.iter().any(|pattern| means(pattern, reach, path)) || blocked.iter().any(|pattern| blocks(pattern, path)))
         };
-        let parse = |texts: &[String]| texts.iter().map(|text| path(text)).collect::<Vec<_>>();
-        let found = Bounds::new(reach, &parse(&granted), &parse(&blocked), &parse(&without))
-            .counterexample(&path(&required), &mut Budget::default())
+        let parse = |texts: &[String]| texts.iter().map(|text| path(text)).collect::<List<_>>();
+        let (grants, bars, leaves_out) = (parse(&granted), parse(&blocked), parse(&without));
+        let pattern = path(&required);
+        let whole = Bounds::new(reach, &grants, &bars, &leaves_out)
+            .counterexample(&pattern, &mut Budget::default())
             .unwrap();
+        let mut held = Held::new(reach, &grants, &bars, &leaves_out);
+        let found = held.counterexample(&pattern, &mut Budget::default()).unwrap();
+        prop_assert_eq!(found.as_ref().map(String::len), whole.as_ref().map(String::len), "the index and the automaton");
+        let by = found.as_ref().and_then(|found| held.blocking(found)).map(ToString::to_string);
+        let naive_by = found.as_ref().and_then(|found| blocked.iter().find(|pattern| blocks(pattern, found)).cloned());
+        prop_assert_eq!(by, naive_by);
         let naive = UNIVERSE.iter().find(|path| is_counterexample(path));
         match found {
             None => prop_assert_eq!(naive, None),
@@ -258,8 +270,11 @@ proptest! {
         let is_counterexample = |name: &str| {
             naive_match(&required, name) && !granted.iter().any(|pattern| naive_match(pattern, name))
         };
-        let granted: Vec<NamePattern> = granted.iter().map(|text| text.parse().unwrap()).collect();
-        let found = Bounds::new(Reach::Itself, &granted, &[], &[]).counterexample(&required.parse::<NamePattern>().unwrap(), &mut Budget::default());
+        let granted: List<NamePattern> = granted.iter().map(|text| text.parse().unwrap()).collect();
+        let (pattern, none) = (required.parse::<NamePattern>().unwrap(), List::default());
+        let found = Held::new(Reach::Itself, &granted, &none, &none).counterexample(&pattern, &mut Budget::default());
+        let whole = Bounds::new(Reach::Itself, &granted, &none, &none).counterexample(&pattern, &mut Budget::default());
+        prop_assert_eq!(found.as_ref().map(|f| f.as_ref().map(String::len)), whole.as_ref().map(|f| f.as_ref().map(String::len)));
         let naive = NAMES.iter().find(|name| is_counterexample(name));
         match found.unwrap() {
             None => prop_assert_eq!(naive, None),

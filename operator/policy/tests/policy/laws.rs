@@ -1,7 +1,7 @@
 //! Laws of the decision as a whole: nothing admitted is outside of a grant, grants only ever help, and blocks never do.
 
 use ccos_policy::{
-    Admitted, Decision, Denials, Isolation, Level, PathPattern, ProcessCreation, Reach, RequiredPermissions,
+    Admitted, Decision, Denials, Isolation, Level, List, PathPattern, ProcessCreation, Reach, RequiredPermissions,
     VolumeMount, decide,
 };
 use proptest::prelude::*;
@@ -32,22 +32,23 @@ const SAMPLES: [&str; 16] = [
 ];
 
 /// Grants: often all there is, or the laws would speak of denials only.
-fn some_paths() -> impl Strategy<Value = Vec<PathPattern>> {
+fn some_paths() -> impl Strategy<Value = List<PathPattern>> {
     let one = prop_oneof![1 => Just("/"), 1 => Just("/**"), 3 => prop::sample::select(&PATHS[..])];
-    prop::collection::vec(one.prop_map(path), 0..4)
+    prop::collection::vec(one.prop_map(path), 0..4).prop_map(List::from)
 }
 
 /// Requirements and blocks: mostly what can be held.
-fn few_paths() -> impl Strategy<Value = Vec<PathPattern>> {
+fn few_paths() -> impl Strategy<Value = List<PathPattern>> {
     let one = prop_oneof![
         6 => prop::sample::select(vec!["/a/b", "/ab", "/a/b/**", "/c/d", "/c", "/a/x"]),
         1 => prop::sample::select(&PATHS[..]),
     ];
-    prop::collection::vec(one.prop_map(path), 0..3)
+    prop::collection::vec(one.prop_map(path), 0..3).prop_map(List::from)
 }
 
-fn some_names() -> impl Strategy<Value = Vec<ccos_policy::NamePattern>> {
+fn some_names() -> impl Strategy<Value = List<ccos_policy::NamePattern>> {
     prop::collection::vec(prop::sample::select(&NAMES[..]).prop_map(|name| name.parse().unwrap()), 0..3)
+        .prop_map(List::from)
 }
 
 fn required(present: f64) -> impl Strategy<Value = RequiredPermissions> {
@@ -79,7 +80,7 @@ fn a_case() -> impl Strategy<Value = Case> {
         2 => Just(Level::Sandboxed),
         4 => Just(Level::Full),
     ];
-    let blocked = prop_oneof![3 => Just(Vec::new()), 2 => few_paths()];
+    let blocked = prop_oneof![3 => Just(List::default()), 2 => few_paths()];
     let granted = (some_paths(), some_paths(), some_paths(), blocked, some_paths(), some_names(), any::<bool>());
     let isolation = prop::sample::select(vec![None, None, None, Some(Isolation::Kata), Some(Isolation::Container)]);
     let volume = prop::option::of((prop::sample::select(vec!["/a", "/c/d"]), any::<bool>()));
@@ -157,10 +158,10 @@ proptest! {
     fn granting_more_changes_nothing_that_is_admitted(case in a_case(), more in some_paths()) {
         if let Ok(admitted) = answer(&case) {
             let wider = case.grants(|p| {
-                p.filesystem.read.extend(more.clone());
-                p.filesystem.write.extend(more.clone());
-                p.system.commands.extend(more);
-                p.environment.read.extend(names(&["*"]));
+                p.filesystem.read.extend(more.iter().cloned());
+                p.filesystem.write.extend(more.iter().cloned());
+                p.system.commands.extend(more.iter().cloned());
+                p.environment.read.extend(names(&["*"]).iter().cloned());
             });
             prop_assert_eq!(answer(&wider), Ok(admitted));
         }
@@ -169,7 +170,7 @@ proptest! {
     #[test]
     fn blocking_more_admits_nothing_that_is_denied(case in a_case(), more in some_paths()) {
         if answer(&case).is_err() {
-            prop_assert!(answer(&case.grants(|p| p.filesystem.blocked.extend(more))).is_err());
+            prop_assert!(answer(&case.grants(|p| p.filesystem.blocked.extend(more.iter().cloned()))).is_err());
         }
     }
 
@@ -177,10 +178,10 @@ proptest! {
     fn what_is_admitted_can_do_with_less(case in a_case()) {
         if answer(&case).is_ok() {
             let less = case.narrows(|r| {
-                r.write = Some(Vec::new());
-                r.read = Some(Vec::new());
+                r.write = Some(List::default());
+                r.read = Some(List::default());
                 r.process_creation = Some(ProcessCreation::Denied);
-                r.environment_write = Some(Vec::new());
+                r.environment_write = Some(List::default());
             });
             prop_assert!(answer(&less).is_ok(), "{}", answer(&less).unwrap_err());
         }
@@ -189,8 +190,8 @@ proptest! {
     #[test]
     fn the_order_of_a_list_does_not_matter_to_the_answer(case in a_case()) {
         let reversed = case.clone().grants(|p| {
-            p.filesystem.read.reverse();
-            p.filesystem.blocked.reverse();
+            p.filesystem.read = p.filesystem.read.iter().rev().cloned().collect();
+            p.filesystem.blocked = p.filesystem.blocked.iter().rev().cloned().collect();
         });
         prop_assert_eq!(answer(&case).is_ok(), answer(&reversed).is_ok());
     }
