@@ -28,14 +28,15 @@ pub struct Permissions {
     pub ipc: Option<Ipc>,
 }
 
-/// Files by path. A path without wildcards means that path and all below it, and so does a trailing `/**`. `*` and `?`
-/// match within a segment, `**` is a whole segment and matches any number of them. Paths are absolute; `.` and `..`,
-/// empty segments and `[ ] { } \` are refused. At most 32 segments and 4 wildcards.
+/// Files by path. Each pattern means what it matches and all that lies below: `/data` and `/data/**` are that path and
+/// all below it, `/data/*` is each entry of it with all below. `*` and `?` match within a segment, `**` is a whole segment
+/// and matches any number of them. Paths are absolute; `.` and `..`, empty segments and `[ ] { } \` are refused. At most
+/// 32 segments and 4 wildcards.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
-    /// Paths that may be read; a folder may be listed. Absolute. `/data` is that path and all below it, and so is
-    /// `/data/**`; `*` and `?` match within one segment, so `/data/*` is not what lies below its matches.
+    /// Paths that may be read; a folder may be listed. `/data` is that path and all below it, and so is `/data/**`;
+    /// `/data/*.csv` is each such file, and if there is a folder of such a name, all below it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub read: Option<Vec<String>>,
@@ -195,7 +196,8 @@ pub struct KeyRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct System {
-    /// Programs that may be executed besides the capability's own command, by path as in `filesystem`.
+    /// Programs that may be executed besides the capability's own command, by path. Each is a file: `/app/fetch` is that
+    /// file, `/app/*` each file directly in `/app`, `/app/**` all below it. A path that is a folder ends the execution.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub commands: Option<Vec<String>>,

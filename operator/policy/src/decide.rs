@@ -8,7 +8,7 @@ mod network;
 mod required;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
-use crate::pattern::automaton::Budget;
+use crate::pattern::budget::Budget;
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
 pub use enforce::UNENFORCED;
 use required::Required;

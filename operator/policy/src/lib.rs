@@ -10,6 +10,7 @@ pub mod isolation;
 pub mod limits;
 pub mod pattern;
 pub mod permissions;
+mod places;
 pub mod reason;
 pub mod request;
 
@@ -18,7 +19,7 @@ pub use decision::{Admitted, Cause, Decision, Denial, Denials, FieldPath};
 pub use isolation::{Isolation, IsolationProfile, Isolations};
 pub use limits::{Amount, AmountError, Bytes, Cores, LimitKind, Limits, LimitsInForce, Millis};
 pub use pattern::host::HostName;
-pub use pattern::{Cidr, HostPattern, NamePattern, PathPattern, PatternError, PortRange};
+pub use pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PatternError, PortRange, Reach};
 pub use permissions::{
     Environment, Filesystem, Inbound, InboundPeer, Ipc, Network, Outbound, Peer, Permissions, ProcessCreation,
     RequiredPermissions, System,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pattern::{Cidr, HostPattern, NamePattern, PathPattern, PortRange};
+use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange};
 
 /// What a context grants, or what an execution requires once inheritance is resolved. An empty list is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,19 +22,18 @@ pub struct Permissions {
     pub ipc: Ipc,
 }
 
-/// Files by path.
+/// Files by path: each pattern means what it matches and all below it ([`Reach::Below`](crate::Reach::Below)).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
     /// Reading; of a folder: listing it.
-    pub read: Vec<PathPattern>,
+    pub read: List<PathPattern>,
     /// Creating, changing, deleting and renaming; not reading.
-    pub write: Vec<PathPattern>,
+    pub write: List<PathPattern>,
     /// Programs and shared objects outside the baseline.
-    pub execute: Vec<PathPattern>,
-    /// Wins over all of the above, and over commands and sockets; covers what lies below its matches, too, even of a glob:
-    /// a view can't cover a folder and leave what is in it.
-    pub blocked: Vec<PathPattern>,
+    pub execute: List<PathPattern>,
+    /// Wins over all of the above, and over commands and sockets, with all that lies below its matches.
+    pub blocked: List<PathPattern>,
 }
 
 /// Networks by name and by address.
@@ -42,11 +41,11 @@ pub struct Filesystem {
 #[serde(rename_all = "camelCase")]
 pub struct Network {
     /// Connections out.
-    pub outbound: Vec<Outbound>,
+    pub outbound: List<Outbound>,
     /// Connections in.
-    pub inbound: Vec<Inbound>,
+    pub inbound: List<Inbound>,
     /// Wins over `outbound`, and blocks of addresses over `inbound`, too.
-    pub blocked: Vec<Peer>,
+    pub blocked: List<Peer>,
     /// Concurrent connections; `None` is absent. A bound, not a list: granted when not above the context's.
     pub max_connections: Option<u32>,
 }
@@ -137,8 +136,9 @@ impl fmt::Display for Inbound {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct System {
-    /// What execve accepts besides the capability's own command.
-    pub commands: Vec<PathPattern>,
+    /// What execve accepts besides the capability's own command: files, so that a pattern without a trailing `/**` means
+    /// its matches and nothing below them ([`Reach::Itself`](crate::Reach::Itself)).
+    pub commands: List<PathPattern>,
     /// Whether new processes may be made.
     pub process_creation: ProcessCreation,
 }
@@ -158,9 +158,9 @@ pub enum ProcessCreation {
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
     /// Those that the code may be given.
-    pub read: Vec<NamePattern>,
+    pub read: List<NamePattern>,
     /// Those that may be set for it.
-    pub write: Vec<NamePattern>,
+    pub write: List<NamePattern>,
 }
 
 /// Inter-process communication.
@@ -168,24 +168,24 @@ pub struct Environment {
 #[serde(rename_all = "camelCase")]
 pub struct Ipc {
     /// Unix sockets by path.
-    pub connect: Vec<PathPattern>,
+    pub connect: List<PathPattern>,
 }
 
 /// Required permissions before inheritance: a list that is `None` is absent and inherits, an empty one is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each field is the one of the same name in Permissions")]
 pub struct RequiredPermissions {
-    pub read: Option<Vec<PathPattern>>,
-    pub write: Option<Vec<PathPattern>>,
-    pub execute: Option<Vec<PathPattern>>,
-    pub blocked: Option<Vec<PathPattern>>,
-    pub outbound: Option<Vec<Outbound>>,
-    pub inbound: Option<Vec<Inbound>>,
-    pub network_blocked: Option<Vec<Peer>>,
+    pub read: Option<List<PathPattern>>,
+    pub write: Option<List<PathPattern>>,
+    pub execute: Option<List<PathPattern>>,
+    pub blocked: Option<List<PathPattern>>,
+    pub outbound: Option<List<Outbound>>,
+    pub inbound: Option<List<Inbound>>,
+    pub network_blocked: Option<List<Peer>>,
     pub max_connections: Option<u32>,
-    pub commands: Option<Vec<PathPattern>>,
+    pub commands: Option<List<PathPattern>>,
     pub process_creation: Option<ProcessCreation>,
-    pub environment_read: Option<Vec<NamePattern>>,
-    pub environment_write: Option<Vec<NamePattern>>,
-    pub ipc_connect: Option<Vec<PathPattern>>,
+    pub environment_read: Option<List<NamePattern>>,
+    pub environment_write: Option<List<NamePattern>>,
+    pub ipc_connect: Option<List<PathPattern>>,
 }

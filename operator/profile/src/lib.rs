@@ -56,8 +56,10 @@ pub struct Profile {
     pub files: Files,
     /// The context's volumes that the view may show, at their place; only what `files` requires of them is shown.
     pub volumes: Vec<Volume>,
-    /// Programs that may be executed besides the command itself: each a file, or a folder with all below it.
+    /// Programs that may be executed besides the command itself: files. One that is a folder is refused.
     pub programs: Vec<String>,
+    /// Folders in which every program may be executed.
+    pub program_folders: Vec<String>,
     /// Whether the workload may create processes; threads are always possible.
     pub process_creation: ProcessCreation,
     /// The environment besides the runner's own `PATH`, `HOME`, `LANG` and `CCOS_*`.

@@ -46,6 +46,8 @@ pub enum PrepareError {
     NotExecutable { program: AbsolutePath },
     #[error("command {program}: expected its interpreter {interpreter} to be granted; list it in `commands` too")]
     Interpreter { program: AbsolutePath, interpreter: String },
+    #[error("command {program}: expected a file, but found a folder; write \"{program}/**\" for all below it")]
+    Folder { program: AbsolutePath },
     #[error("canary {path}: expected a file to keep out of reach, but found none, so nothing could be proven")]
     Canary { path: &'static str },
 }
@@ -55,9 +57,12 @@ impl PrepareError {
     #[must_use]
     pub const fn end(&self) -> End {
         match self {
-            Self::Outside(_) | Self::Links(_) | Self::Plan(_) | Self::Filter(_) | Self::Canary { .. } => {
-                End::ConfinementFailed
-            }
+            Self::Outside(_)
+            | Self::Links(_)
+            | Self::Plan(_)
+            | Self::Filter(_)
+            | Self::Folder { .. }
+            | Self::Canary { .. } => End::ConfinementFailed,
             // As shells say it: 127 for what is not there.
             Self::Command { .. } | Self::NotExecutable { .. } | Self::Interpreter { .. } => End::NonZeroExit,
         }
@@ -71,6 +76,7 @@ impl PrepareError {
 pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
     let outside = Outside::open(request)?;
     let command = find_command(request, &outside)?;
+    check_programs(&request.programs, &outside)?;
     let rules = Rules::new(request, &command, &outside)?;
     check_interpreter(&command.end, &rules, &outside)?;
     let steps = plan(&rules, &outside)?;
@@ -123,6 +129,16 @@ fn find_command(request: &Request, outside: &Outside) -> Result<Resolved, Prepar
     }
 }
 
+/// A program is a file: as a folder it would be a grant of all below it, which nobody gave.
+fn check_programs(programs: &[AbsolutePath], tree: &dyn Tree) -> Result<(), PrepareError> {
+    for program in programs {
+        if tree.kind(program) == Kind::Folder || resolve(tree, program)?.kind == Kind::Folder {
+            return Err(PrepareError::Folder { program: program.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Found here for its message: execve(2) says `ENOENT` as if the script were missing.
 fn check_interpreter(script: &AbsolutePath, rules: &Rules, outside: &Outside) -> Result<(), PrepareError> {
     let head = outside.head(script, SCRIPT_HEAD_BYTES);
@@ -160,4 +176,24 @@ fn outside_address() -> SocketAddr {
     let host = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
     let port = std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok());
     host.map_or(NOWHERE, |host| SocketAddr::new(host, port.unwrap_or(443)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::tests::Written;
+
+    #[test]
+    fn a_program_that_is_a_folder_is_refused_also_behind_a_link() {
+        let tree = Written::new(&["*/app/run", "/bin -> usr/bin", "*/usr/bin/sh", "/way -> app", "/usr/bin/ash -> sh"]);
+        let check = |program: &str| check_programs(&[AbsolutePath::parse(program).unwrap()], &tree);
+        for program in ["/app/run", "/bin/sh", "/bin/ash", "/app/none"] {
+            check(program).unwrap();
+        }
+        for program in ["/app", "/bin", "/way", "/"] {
+            let error = check(program).unwrap_err();
+            assert_eq!(error.end(), End::ConfinementFailed, "{program}");
+            assert!(error.to_string().ends_with(&format!("write \"{program}/**\" for all below it")), "{error}");
+        }
+    }
 }

@@ -193,6 +193,11 @@ tests! {
         answers(blocked, &[("list:/config", json!(["key"])), ("open:/config/..data/other", json!("ENOENT")), part[0].clone(), part[1].clone()]);
     }
 
+    a_folder_of_programs_is_all_below_it {
+        let pod = Pod::new("exec-folder").program_folders(&["/app"]).creates_processes();
+        answers(pod, &[("spawn:/app/other", json!("exit status: 0")), ("spawn:/app/third", json!("exit status: 0"))]);
+    }
+
     only_listed_programs_execute {
         let pod = Pod::new("exec").read(&["/app"]).write(&["/work"]).programs(&["/app/other"]).creates_processes();
         answers(pod, &[
@@ -393,6 +398,7 @@ tests! {
             (Pod::new("script").command(&["/app/script"]), NonZeroExit, "command /app/script: expected its interpreter /bin/sh to be granted; list it in `commands` too"),
             (Pod::new("dir").working_dir("/nowhere").attack(&["started"]), NonZeroExit, "workingDir /nowhere: expected a folder in the view, but found: No such file"),
             (Pod::new("volume").volume("missing", "/missing").attack(&["started"]), ConfinementFailed, "volumes \"/ccos/volumes/missing\""),
+            (Pod::new("programs").programs(&["/app"]).attack(&["started"]), ConfinementFailed, "command /app: expected a file, but found a folder; write \"/app/**\" for all below it"),
             (Pod::new("version").version(2).attack(&["started"]), InternalError, "version: expected 1, but found 2"),
         ] {
             let run = pod.run();

@@ -48,8 +48,10 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         execute: paths(&permissions.filesystem.execute),
         blocked: paths(&permissions.filesystem.blocked),
     };
-    let programs = paths(&permissions.system.commands);
-    let wanted: Vec<&String> = files.read.iter().chain(&files.write).chain(&files.execute).chain(&programs).collect();
+    let (folders, programs): (Vec<_>, Vec<_>) = permissions.system.commands.iter().partition(|path| path.is_folder());
+    let (programs, program_folders) = (paths(programs), paths(folders));
+    let lists = [&files.read, &files.write, &files.execute, &programs, &program_folders];
+    let wanted: Vec<&String> = lists.into_iter().flatten().collect();
     // Only what is required is mounted, however much the context has.
     let volumes: Vec<&ContextVolume> = context
         .spec()
@@ -98,6 +100,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             .map(|volume| Volume { source: volume_source(volume), mount_path: volume.mount_path.clone() })
             .collect(),
         programs,
+        program_folders,
         process_creation: match permissions.system.process_creation {
             ProcessCreation::Allowed => ccos_profile::ProcessCreation::Allowed,
             ProcessCreation::Denied => ccos_profile::ProcessCreation::Denied,
@@ -145,8 +148,8 @@ pub(super) fn config_map(object: &CapabilityExecution, text: String) -> ConfigMa
 }
 
 /// Literal paths. The decision admits no others.
-fn paths(patterns: &[PathPattern]) -> Vec<String> {
-    patterns.iter().filter_map(|pattern| pattern.literal().map(str::to_owned)).collect()
+fn paths<'a>(patterns: impl IntoIterator<Item = &'a PathPattern>) -> Vec<String> {
+    patterns.into_iter().filter_map(|pattern| pattern.literal().map(str::to_owned)).collect()
 }
 
 /// Whether one of two paths lies in the other.

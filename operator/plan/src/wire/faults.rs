@@ -58,11 +58,11 @@ impl Faults {
     }
 
     /// Parses a list; what can't be parsed is noted and left out, so that the faults of all items are reported.
-    pub(crate) fn list<T: FromStr<Err: fmt::Display>>(
+    pub(crate) fn list<T: FromStr<Err: fmt::Display>, C: FromIterator<T>>(
         &mut self,
         field: &str,
         texts: Option<&[String]>,
-    ) -> Option<Vec<T>> {
+    ) -> Option<C> {
         texts.map(|texts| {
             texts.iter().enumerate().filter_map(|(at, text)| self.parse(&format!("{field}[{at}]"), text)).collect()
         })

@@ -120,7 +120,7 @@ fn required(faults: &mut Faults, unheld: &mut Unhelds, path: &str, given: &wire:
     result
 }
 
-fn each<A, B>(items: &[A], path: &str, mut read: impl FnMut(&str, &A) -> Option<B>) -> Vec<B> {
+fn each<A, B, C: FromIterator<B>>(items: &[A], path: &str, mut read: impl FnMut(&str, &A) -> Option<B>) -> C {
     items.iter().enumerate().filter_map(|(at, item)| read(&format!("{path}[{at}]"), item)).collect()
 }
 
@@ -167,7 +167,7 @@ fn ports(faults: &mut Faults, unheld: &mut Unhelds, at: &str, given: &[wire::Por
         faults.add(format!("{at}.ports"), "name at least one port: an empty list would be none, not all");
         return None;
     }
-    let ranges = each(given, &format!("{at}.ports"), |at, wire::Port { port, end_port, protocol }| {
+    let ranges: Vec<_> = each(given, &format!("{at}.ports"), |at, wire::Port { port, end_port, protocol }| {
         if *protocol == Some(wire::Protocol::Udp) {
             unheld.add(format!("{at}.protocol"), Feature::Udp);
         }

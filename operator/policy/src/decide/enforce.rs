@@ -3,8 +3,9 @@
 use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
-use crate::pattern::PathPattern;
+use crate::pattern::list::Indexed;
 use crate::pattern::path::is_at_or_below;
+use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
 
 /// What every program needs, and so what none may write: the baseline's places. A tree that contains one is refused,
@@ -106,10 +107,10 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
-                let base = pattern.literal_base();
-                let advice = match base {
-                    "/" => format!("{isolation} {GLOB}; write the path itself"),
-                    base => format!("{isolation} {GLOB}; write \"{base}\""),
+                let advice = match (pattern.literal_base(), kind.reach) {
+                    ("/", _) => format!("{isolation} {GLOB}; write the path itself"),
+                    (base, Reach::Below) => format!("{isolation} {GLOB}; write \"{base}\""),
+                    (base, Reach::Itself) => format!("{isolation} {GLOB}; write \"{base}/**\", or each program"),
                 };
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }
@@ -123,7 +124,7 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
     denials.extend(network(required, &INBOUND));
 }
 
-fn network<P>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
+fn network<P: Indexed>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
     let advice = NETWORK.to_owned();
     let required_by = required.required_by(kind);
     (!(kind.of)(&required.permissions).is_empty())

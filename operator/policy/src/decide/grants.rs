@@ -1,18 +1,25 @@
 //! Paths, names and processes: whether what is required lies inside what is granted, and inside the capability's own.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use super::required::{
     BLOCKED, COMMANDS, ENVIRONMENT_READ, ENVIRONMENT_WRITE, EXECUTE, IPC, Kind, READ, Required, WRITE, of_capability,
 };
 use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
-use crate::pattern::automaton::{Bounds, Budget, Language, matches};
-use crate::pattern::{NamePattern, PathPattern};
-use crate::permissions::{Permissions, ProcessCreation};
+use crate::pattern::budget::Budget;
+use crate::pattern::inclusion::{Held, Included};
+use crate::pattern::list::Indexed;
+use crate::pattern::{List, NamePattern, PathPattern};
+use crate::permissions::{Environment, Permissions, ProcessCreation};
 use crate::request::{Capability, Context, Level};
 
 const PATHS: [Kind<PathPattern>; 5] = [READ, WRITE, EXECUTE, COMMANDS, IPC];
 const NAMES: [Kind<NamePattern>; 2] = [ENVIRONMENT_READ, ENVIRONMENT_WRITE];
+
+/// What level Full grants.
+static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
+static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
+static NO_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(List::default);
 
 /// An execution narrows what its capability requires, never widens it.
 pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut Budget, denials: &mut Vec<Denial>) {
@@ -25,16 +32,17 @@ pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut
             (false, true) => None,
             (false, false) => continue,
         };
-        let held = Held { bound: Bound::Capability, granted: (kind.of)(&bound), blocked: &bound.filesystem.blocked };
-        for (index, denial) in held.outside(kind, required, &required.permissions.filesystem.blocked, budget) {
+        let against =
+            Against { bound: Bound::Capability, granted: (kind.of)(&bound), blocked: &bound.filesystem.blocked };
+        for (index, denial) in against.outside(kind, required, &required.permissions.filesystem.blocked, budget) {
             let field = field.as_ref().map_or_else(|| BLOCKED.field(), |field| field.index(index));
             denials.push(Denial::new(field, denial));
         }
     }
     for kind in &NAMES {
         if required.is_own(kind) {
-            let held = Held { bound: Bound::Capability, granted: (kind.of)(&bound), blocked: &[] };
-            denials.extend(indexed(kind, held.outside(kind, required, &[], budget)));
+            let against = Against { bound: Bound::Capability, granted: (kind.of)(&bound), blocked: &NO_NAMES };
+            denials.extend(indexed(kind, against.outside(kind, required, &NO_NAMES, budget)));
         }
     }
     let processes = (required.permissions.system.process_creation, bound.system.process_creation);
@@ -48,14 +56,15 @@ pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budge
     let bound = Bound::Context(context.level);
     let Permissions { filesystem, network: _, system, environment: _, ipc: _ } = &context.permissions;
     for kind in &PATHS {
-        let granted = of_level(context, kind, PathPattern::everything);
-        let held = Held { bound: bound.clone(), granted: &granted, blocked: &filesystem.blocked };
-        denials.extend(indexed(kind, held.outside(kind, required, &required.permissions.filesystem.blocked, budget)));
+        let granted = of_level(context, kind, &ALL_PATHS);
+        let against = Against { bound: bound.clone(), granted: &granted, blocked: &filesystem.blocked };
+        let without = &required.permissions.filesystem.blocked;
+        denials.extend(indexed(kind, against.outside(kind, required, without, budget)));
     }
     for kind in &NAMES {
-        let granted = of_level(context, kind, NamePattern::everything);
-        let held = Held { bound: bound.clone(), granted: &granted, blocked: &[] };
-        denials.extend(indexed(kind, held.outside(kind, required, &[], budget)));
+        let granted = of_level(context, kind, &ALL_NAMES);
+        let against = Against { bound: bound.clone(), granted: &granted, blocked: &NO_NAMES };
+        denials.extend(indexed(kind, against.outside(kind, required, &NO_NAMES, budget)));
     }
     let granted = match context.level {
         Level::Pure => ProcessCreation::Denied,
@@ -73,43 +82,47 @@ pub(super) fn environment(names: &[String], required: &Required, denials: &mut V
     if !required.is_known(&ENVIRONMENT_READ) || !required.is_known(&ENVIRONMENT_WRITE) {
         return;
     }
-    let environment = &required.permissions.environment;
-    let listed: Vec<NamePattern> = environment.read.iter().chain(&environment.write).cloned().collect();
+    let Environment { read, write } = &required.permissions.environment;
     for (index, name) in names.iter().enumerate() {
-        if !listed.iter().any(|pattern| pattern.matches(name)) {
-            let cause = Cause::EnvironmentNotRequired { name: name.clone(), required: listed.clone() };
+        if !read.iter().chain(write).any(|pattern| pattern.matches(name)) {
+            let required = read.iter().chain(write).cloned().collect();
+            let cause = Cause::EnvironmentNotRequired { name: name.clone(), required };
             denials.push(Denial::new(FieldPath::new("env").index(index).child("name"), cause));
         }
     }
 }
 
 /// What the level makes of a list: nothing, all, or exactly the list.
-fn of_level<P: Clone>(context: &Context, kind: &Kind<P>, everything: fn() -> P) -> Vec<P> {
+fn of_level<P: Indexed>(context: &Context, kind: &Kind<P>, everything: &List<P>) -> List<P> {
     match context.level {
-        Level::Pure => Vec::new(),
-        Level::Full => vec![everything()],
+        Level::Pure => List::default(),
+        Level::Full => everything.clone(),
         Level::Controlled | Level::Sandboxed => (kind.of)(&context.permissions).clone(),
     }
 }
 
-/// What requirements are held against.
-struct Held<'a, P> {
+/// A bound that requirements must lie inside of.
+struct Against<'a, P: Indexed> {
     bound: Bound,
-    granted: &'a [P],
-    blocked: &'a [P],
+    granted: &'a List<P>,
+    blocked: &'a List<P>,
 }
 
-impl<P: Language + Clone + ToString> Held<'_, P> {
+impl<P: Included + Clone + ToString> Against<'_, P> {
     /// The requirements that are outside, by their index.
-    fn outside(&self, kind: &Kind<P>, required: &Required, without: &[P], budget: &mut Budget) -> Vec<(usize, Cause)> {
-        let patterns = (kind.of)(&required.permissions);
-        let granted: Arc<[P]> = self.granted.into();
-        let mut bounds = Bounds::new(self.granted, self.blocked, without);
+    fn outside(
+        &self,
+        kind: &Kind<P>,
+        required: &Required,
+        without: &List<P>,
+        budget: &mut Budget,
+    ) -> Vec<(usize, Cause)> {
+        let mut held = Held::new(kind.reach, self.granted, self.blocked, without);
         let mut outside = Vec::new();
-        for (index, pattern) in patterns.iter().enumerate() {
-            let why = match bounds.counterexample(pattern, budget) {
+        for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
+            let why = match held.counterexample(pattern, budget) {
                 Ok(None) => continue,
-                Ok(Some(counterexample)) => match self.blocked.iter().find(|b| matches(*b, true, &counterexample)) {
+                Ok(Some(counterexample)) => match held.blocking(&counterexample) {
                     Some(by) => Why::Blocked { counterexample, by: by.to_string() },
                     None => Why::NotGranted { counterexample },
                 },
@@ -118,7 +131,7 @@ impl<P: Language + Clone + ToString> Held<'_, P> {
             let cause = (kind.cause)(Outside {
                 required: pattern.clone(),
                 why,
-                granted: Arc::clone(&granted),
+                granted: self.granted.clone(),
                 bound: self.bound.clone(),
                 required_by: required.required_by(kind),
             });
@@ -128,7 +141,7 @@ impl<P: Language + Clone + ToString> Held<'_, P> {
     }
 }
 
-fn indexed<P>(kind: &Kind<P>, outside: Vec<(usize, Cause)>) -> impl Iterator<Item = Denial> {
+fn indexed<P: Indexed>(kind: &Kind<P>, outside: Vec<(usize, Cause)>) -> impl Iterator<Item = Denial> {
     let field = kind.field();
     outside.into_iter().map(move |(index, cause)| Denial::new(field.index(index), cause))
 }

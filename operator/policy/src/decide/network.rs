@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
 use super::required::{INBOUND, Kind, OUTBOUND, Required, of_capability};
 use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
-use crate::pattern::automaton::{Budget, Exhausted};
+use crate::pattern::budget::{Budget, Exhausted};
 use crate::pattern::host::HostName;
-use crate::pattern::{Cidr, HostPattern, PortRange};
-use crate::permissions::{Inbound, InboundPeer, Outbound, Peer, Permissions};
+use crate::pattern::list::Indexed;
+use crate::pattern::{HostPattern, List, PortRange};
+use crate::permissions::{Inbound, Outbound, Peer, Permissions};
+use crate::places::{Place, Placed, Places};
 use crate::request::{Capability, Context, Level};
 
 /// An execution narrows what its capability requires, never widens it.
@@ -54,38 +55,20 @@ fn connections(
 }
 
 /// A rule of either direction.
-trait Rule: Clone {
-    fn peer(&self) -> Place<'_>;
+trait Rule: Placed + Indexed<Index = Places> + Clone {
     fn ports(&self) -> &[PortRange];
 }
 
 impl Rule for Outbound {
-    fn peer(&self) -> Place<'_> {
-        Place::of(&self.peer)
-    }
     fn ports(&self) -> &[PortRange] {
         &self.ports
     }
 }
 
 impl Rule for Inbound {
-    fn peer(&self) -> Place<'_> {
-        match &self.from {
-            InboundPeer::Cidr(cidr) => Place::Cidr(cidr),
-            InboundPeer::Selectors(selectors) => Place::Selectors(selectors),
-        }
-    }
     fn ports(&self) -> &[PortRange] {
         &self.ports
     }
-}
-
-/// Peers of either direction. None of a kind ever meets one of another.
-#[derive(Clone, Copy)]
-enum Place<'a> {
-    Host(&'a HostPattern),
-    Cidr(&'a Cidr),
-    Selectors(&'a str),
 }
 
 /// One of the peers that behave alike.
@@ -96,14 +79,7 @@ enum Sample {
     Selectors(String),
 }
 
-impl<'a> Place<'a> {
-    const fn of(peer: &'a Peer) -> Self {
-        match peer {
-            Peer::Host(host) => Self::Host(host),
-            Peer::Cidr(cidr) => Self::Cidr(cidr),
-        }
-    }
-
+impl Place<'_> {
     fn has(self, sample: &Sample) -> bool {
         match (self, sample) {
             (Self::Host(pattern), Sample::Host(host)) => pattern.matches(host),
@@ -134,14 +110,13 @@ fn check<R: Rule>(
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
-    let granted: &[R] = if *by == Bound::Context(Level::Pure) { &[] } else { (kind.of)(bound) };
+    let granted = if *by == Bound::Context(Level::Pure) { List::default() } else { (kind.of)(bound).clone() };
     let held = Held {
-        granted,
+        granted: &granted,
         everything: *by == Bound::Context(Level::Full),
         blocked: &bound.network.blocked,
         without: &required.permissions.network.blocked,
     };
-    let shared: Arc<[R]> = granted.into();
     // An own `blocked` replaces the capability's, and may so widen a list that is inherited.
     let widened_by_blocked = *by == Bound::Capability && !required.is_own(kind);
     for (index, rule) in (kind.of)(&required.permissions).iter().enumerate() {
@@ -153,7 +128,7 @@ fn check<R: Rule>(
         let outside = Outside {
             required: rule.clone(),
             why,
-            granted: Arc::clone(&shared),
+            granted: granted.clone(),
             bound: by.clone(),
             required_by: required.required_by(kind),
         };
@@ -166,31 +141,45 @@ fn check<R: Rule>(
     }
 }
 
-/// What a required rule is held against.
-struct Held<'a, R> {
-    granted: &'a [R],
+/// What required rules are held against.
+struct Held<'a, R: Indexed> {
+    granted: &'a List<R>,
     /// Whether all is granted, whatever `granted` says.
     everything: bool,
-    blocked: &'a [Peer],
+    blocked: &'a List<Peer>,
     /// The requirement's own `blocked`.
-    without: &'a [Peer],
+    without: &'a List<Peer>,
+}
+
+/// Of what rules are held against, all that has something in common with one of them.
+struct Near<'a, R> {
+    granted: Vec<&'a R>,
+    blocked: Vec<&'a Peer>,
+    without: Vec<&'a Peer>,
 }
 
 impl<R: Rule> Held<'_, R> {
     fn outside(&self, rule: &R, budget: &mut Budget) -> Result<Option<Why>, Exhausted> {
-        for sample in self.samples(rule.peer(), budget)? {
-            budget.pay(1 + self.granted.len() + self.blocked.len() + self.without.len())?;
-            if self.without.iter().any(|peer| Place::of(peer).has(&sample)) {
+        let place = rule.place();
+        let near = Near {
+            granted: near(self.granted, place),
+            blocked: near(self.blocked, place),
+            without: near(self.without, place),
+        };
+        budget.pay(1 + near.len())?;
+        for sample in near.samples(place, budget)? {
+            budget.pay(1 + near.len())?;
+            if near.without.iter().any(|peer| peer.place().has(&sample)) {
                 continue;
             }
             let first = rule.ports().iter().map(|range| range.first()).min().unwrap_or(1);
-            if let Some(by) = self.blocked.iter().find(|peer| Place::of(peer).has(&sample)) {
+            if let Some(by) = near.blocked.iter().find(|peer| peer.place().has(&sample)) {
                 return Ok(Some(Why::Blocked { counterexample: sample.at(first), by: by.to_string() }));
             }
             if self.everything {
                 continue;
             }
-            let granting = self.granted.iter().filter(|rule| rule.peer().has(&sample));
+            let granting = near.granted.iter().filter(|rule| rule.place().has(&sample));
             let mut granted: Vec<PortRange> = granting.flat_map(|rule| rule.ports().iter().copied()).collect();
             budget.pay(granted.len() * (1 + rule.ports().len()))?;
             granted.sort_unstable();
@@ -200,12 +189,23 @@ impl<R: Rule> Held<'_, R> {
         }
         Ok(None)
     }
+}
+
+fn near<'a, T: Indexed<Index = Places>>(list: &'a List<T>, place: Place<'_>) -> Vec<&'a T> {
+    let near = list.index().map(|places| places.near(place)).unwrap_or_default();
+    near.into_iter().filter_map(|index| list.get(index)).collect()
+}
+
+impl<R: Rule> Near<'_, R> {
+    fn len(&self) -> usize {
+        self.granted.len() + self.blocked.len() + self.without.len()
+    }
 
     /// One sample of each kind of peers that the place has, the most readable one first.
     fn samples(&self, place: Place<'_>, budget: &mut Budget) -> Result<Vec<Sample>, Exhausted> {
         let others = || {
-            let blocked = self.blocked.iter().chain(self.without).map(Place::of);
-            self.granted.iter().map(Rule::peer).chain(blocked)
+            let blocked = self.blocked.iter().chain(&self.without).map(|peer| peer.place());
+            self.granted.iter().map(|rule| rule.place()).chain(blocked)
         };
         Ok(match place {
             Place::Selectors(selectors) => vec![Sample::Selectors(selectors.to_owned())],
@@ -222,9 +222,7 @@ impl<R: Rule> Held<'_, R> {
                 let (first, last) = cidr.bounds();
                 let mut starts = BTreeSet::from([first]);
                 for other in others() {
-                    if let Place::Cidr(other) = other
-                        && other.is_ipv4() == cidr.is_ipv4()
-                    {
+                    if let Place::Cidr(other) = other {
                         let (other_first, other_last) = other.bounds();
                         starts.extend([Some(other_first), other_last.checked_add(1)].into_iter().flatten());
                     }

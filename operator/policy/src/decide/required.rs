@@ -1,7 +1,8 @@
 //! What is required once inheritance is resolved, and who requires it.
 
 use crate::decision::{Cause, FieldPath, Outside};
-use crate::pattern::{NamePattern, PathPattern};
+use crate::pattern::list::Indexed;
+use crate::pattern::{List, NamePattern, PathPattern, Reach};
 use crate::permissions::{
     Environment, Filesystem, Inbound, Ipc, Network, Outbound, Permissions, RequiredPermissions, System,
 };
@@ -17,23 +18,32 @@ pub(super) struct Required<'a> {
 }
 
 /// A permission that is a list: where it is, and what it means when it is outside of its bound.
-pub(super) struct Kind<P: 'static> {
+pub(super) struct Kind<P: Indexed + 'static> {
     name: &'static str,
-    pub(super) of: fn(&Permissions) -> &Vec<P>,
-    required: fn(&RequiredPermissions) -> Option<&Vec<P>>,
+    /// Of its patterns, where they are paths.
+    pub(super) reach: Reach,
+    pub(super) of: fn(&Permissions) -> &List<P>,
+    required: fn(&RequiredPermissions) -> Option<&List<P>>,
     pub(super) cause: fn(Outside<P>) -> Cause,
 }
 
-pub(super) const READ: Kind<PathPattern> =
-    Kind { name: "filesystem.read", of: |p| &p.filesystem.read, required: |r| r.read.as_ref(), cause: Cause::FileRead };
+pub(super) const READ: Kind<PathPattern> = Kind {
+    name: "filesystem.read",
+    reach: Reach::Below,
+    of: |p| &p.filesystem.read,
+    required: |r| r.read.as_ref(),
+    cause: Cause::FileRead,
+};
 pub(super) const WRITE: Kind<PathPattern> = Kind {
     name: "filesystem.write",
+    reach: Reach::Below,
     of: |p| &p.filesystem.write,
     required: |r| r.write.as_ref(),
     cause: Cause::FileWrite,
 };
 pub(super) const EXECUTE: Kind<PathPattern> = Kind {
     name: "filesystem.execute",
+    reach: Reach::Below,
     of: |p| &p.filesystem.execute,
     required: |r| r.execute.as_ref(),
     cause: Cause::FileExecute,
@@ -41,44 +51,55 @@ pub(super) const EXECUTE: Kind<PathPattern> = Kind {
 /// Not a permission: what it lists is taken away. Its cause is never used for a denial of its own.
 pub(super) const BLOCKED: Kind<PathPattern> = Kind {
     name: "filesystem.blocked",
+    reach: Reach::Below,
     of: |p| &p.filesystem.blocked,
     required: |r| r.blocked.as_ref(),
     cause: Cause::FileRead,
 };
 pub(super) const COMMANDS: Kind<PathPattern> = Kind {
     name: "system.commands",
+    reach: Reach::Itself,
     of: |p| &p.system.commands,
     required: |r| r.commands.as_ref(),
     cause: Cause::Command,
 };
-pub(super) const IPC: Kind<PathPattern> =
-    Kind { name: "ipc.connect", of: |p| &p.ipc.connect, required: |r| r.ipc_connect.as_ref(), cause: Cause::Ipc };
+pub(super) const IPC: Kind<PathPattern> = Kind {
+    name: "ipc.connect",
+    reach: Reach::Below,
+    of: |p| &p.ipc.connect,
+    required: |r| r.ipc_connect.as_ref(),
+    cause: Cause::Ipc,
+};
 pub(super) const ENVIRONMENT_READ: Kind<NamePattern> = Kind {
     name: "environment.read",
+    reach: Reach::Itself,
     of: |p| &p.environment.read,
     required: |r| r.environment_read.as_ref(),
     cause: Cause::EnvironmentRead,
 };
 pub(super) const ENVIRONMENT_WRITE: Kind<NamePattern> = Kind {
     name: "environment.write",
+    reach: Reach::Itself,
     of: |p| &p.environment.write,
     required: |r| r.environment_write.as_ref(),
     cause: Cause::EnvironmentWrite,
 };
 pub(super) const OUTBOUND: Kind<Outbound> = Kind {
     name: "network.outbound",
+    reach: Reach::Itself,
     of: |p| &p.network.outbound,
     required: |r| r.outbound.as_ref(),
     cause: Cause::Network,
 };
 pub(super) const INBOUND: Kind<Inbound> = Kind {
     name: "network.inbound",
+    reach: Reach::Itself,
     of: |p| &p.network.inbound,
     required: |r| r.inbound.as_ref(),
     cause: Cause::Inbound,
 };
 
-impl<P> Kind<P> {
+impl<P: Indexed> Kind<P> {
     pub(super) fn field(&self) -> FieldPath {
         FieldPath::new(format!("requires.permissions.{}", self.name))
     }
@@ -92,12 +113,12 @@ impl<'a> Required<'a> {
     }
 
     /// Whether the execution itself has the list.
-    pub(super) fn is_own<P>(&self, kind: &Kind<P>) -> bool {
+    pub(super) fn is_own<P: Indexed>(&self, kind: &Kind<P>) -> bool {
         (kind.required)(self.own).is_some()
     }
 
     /// The capability, for messages, if the list is its own: the reader has not written it.
-    pub(super) fn required_by<P>(&self, kind: &Kind<P>) -> Option<String> {
+    pub(super) fn required_by<P: Indexed>(&self, kind: &Kind<P>) -> Option<String> {
         if self.is_own(kind) { None } else { self.inherited_from() }
     }
 
@@ -106,7 +127,7 @@ impl<'a> Required<'a> {
     }
 
     /// Whether all is known of the list: it can't be when the capability is missing that it would come from.
-    pub(super) fn is_known<P>(&self, kind: &Kind<P>) -> bool {
+    pub(super) fn is_known<P: Indexed>(&self, kind: &Kind<P>) -> bool {
         self.is_own(kind) || self.capability.is_some()
     }
 
@@ -166,6 +187,6 @@ fn resolve(own: &RequiredPermissions, base: &RequiredPermissions) -> Permissions
 }
 
 /// Absent in both is none: nothing is required that nobody wrote.
-fn list<P: Clone>(own: Option<&Vec<P>>, base: Option<&Vec<P>>) -> Vec<P> {
+fn list<P: Indexed>(own: Option<&List<P>>, base: Option<&List<P>>) -> List<P> {
     own.or(base).cloned().unwrap_or_default()
 }

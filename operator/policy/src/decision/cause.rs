@@ -1,14 +1,14 @@
 //! Why an execution is denied: typed, so that each cause has a reason and a message that says what to do.
 
 use std::fmt;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::text::{escaped, listed, shown};
 use crate::isolation::Isolation;
 use crate::limits::{Amount, LimitKind};
-use crate::pattern::{NamePattern, PathPattern};
+use crate::pattern::list::Indexed;
+use crate::pattern::{List, NamePattern, PathPattern};
 use crate::permissions::{Inbound, Outbound};
 use crate::reason::Reason;
 use crate::request::Level;
@@ -140,13 +140,13 @@ pub enum Cause {
 
 /// A requirement that is not inside its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outside<P> {
+pub struct Outside<P: Indexed> {
     /// What is required.
     pub required: P,
     /// Why it is outside.
     pub why: Why,
-    /// What the bound grants; shared by all denials of a list.
-    pub granted: Arc<[P]>,
+    /// What the bound grants.
+    pub granted: List<P>,
     /// Whose bound it is.
     pub bound: Bound,
     /// The capability, if it is the one that requires it.
@@ -318,7 +318,7 @@ fn by(capability: Option<&str>) -> String {
     capability.map_or_else(String::new, |capability| format!("; required by {}", escaped(capability)))
 }
 
-impl<P: fmt::Display> Outside<P> {
+impl<P: Indexed + fmt::Display> Outside<P> {
     fn text(&self) -> String {
         let required = self.required.to_string();
         // The example of a literal says nothing new, be it required or blocked.

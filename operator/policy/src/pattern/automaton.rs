@@ -8,17 +8,17 @@
 mod walk;
 
 use super::budget::STEPS_PER_REQUIREMENT;
-use super::path::has_wildcard;
-use super::{NamePattern, PathPattern};
+use super::list::Indexed;
+use super::{NamePattern, PathPattern, Reach};
 
 pub use super::budget::{Budget, Exhausted};
 
 /// A pattern that this automaton understands.
-pub trait Language {
+pub trait Language: Indexed {
     /// The texts there are.
     const UNIVERSE: Universe;
-    /// Appends the pattern's tokens. `below`: also all that lies below what it matches.
-    fn tokens(&self, below: bool, tokens: &mut Vec<Token>);
+    /// Appends the pattern's tokens.
+    fn tokens(&self, reach: Reach, tokens: &mut Vec<Token>);
 }
 
 /// Which texts there are.
@@ -63,7 +63,7 @@ pub enum Owner {
 impl Language for PathPattern {
     const UNIVERSE: Universe = Universe::Paths;
 
-    fn tokens(&self, below: bool, tokens: &mut Vec<Token>) {
+    fn tokens(&self, reach: Reach, tokens: &mut Vec<Token>) {
         for segment in self.segments() {
             if segment == "**" {
                 tokens.extend([Token::Enter, Token::Deep]);
@@ -72,8 +72,8 @@ impl Language for PathPattern {
                 tokens.extend(segment.chars().map(token));
             }
         }
-        let has_all_below = tokens.last() == Some(&Token::Deep) && self.as_str().ends_with("/**");
-        if (below || !has_wildcard(self.as_str())) && !has_all_below {
+        // A trailing `/**` is all below already.
+        if reach == Reach::Below && !self.is_folder() {
             tokens.extend([Token::Enter, Token::Deep]);
         }
     }
@@ -82,7 +82,7 @@ impl Language for PathPattern {
 impl Language for NamePattern {
     const UNIVERSE: Universe = Universe::Names;
 
-    fn tokens(&self, _below: bool, tokens: &mut Vec<Token>) {
+    fn tokens(&self, _reach: Reach, tokens: &mut Vec<Token>) {
         tokens.extend(self.as_str().chars().map(token));
     }
 }
@@ -95,10 +95,12 @@ fn token(c: char) -> Token {
     }
 }
 
-/// What a requirement is held against. Made once for a list of requirements.
+/// What a requirement is held against.
 #[derive(Clone, Debug)]
 pub struct Bounds {
     universe: Universe,
+    /// Of requirements and grants.
+    reach: Reach,
     tokens: Vec<Token>,
     /// Of each token.
     owners: Vec<Owner>,
@@ -106,25 +108,25 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// `granted` without `blocked`, for requirements without `without`. Both of the latter block what lies below their
-    /// matches too: a folder that is covered hides all that is in it, so that a blocked `/data/*/keys` must not leave
-    /// `/data/x/keys/k1` open.
+    /// `granted` without `blocked`, for requirements without `without`; the latter two with all below their matches.
     #[must_use]
-    pub fn new<P: Language>(granted: &[P], blocked: &[P], without: &[P]) -> Self {
-        let mut bounds = Self { universe: P::UNIVERSE, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
-        for (patterns, owner, below) in
-            [(granted, Owner::Granted, false), (blocked, Owner::Blocked, true), (without, Owner::Without, true)]
-        {
-            for pattern in patterns {
-                bounds.push(pattern, owner, below);
-            }
-        }
+    pub fn new<'a, P: Language + 'a>(
+        reach: Reach,
+        granted: impl IntoIterator<Item = &'a P>,
+        blocked: impl IntoIterator<Item = &'a P>,
+        without: impl IntoIterator<Item = &'a P>,
+    ) -> Self {
+        let universe = P::UNIVERSE;
+        let mut bounds = Self { universe, reach, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
+        granted.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Granted, reach));
+        blocked.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Blocked, Reach::Below));
+        without.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Without, Reach::Below));
         bounds
     }
 
-    fn push<P: Language>(&mut self, pattern: &P, owner: Owner, below: bool) {
+    fn push<P: Language>(&mut self, pattern: &P, owner: Owner, reach: Reach) {
         self.starts.push(self.tokens.len());
-        pattern.tokens(below, &mut self.tokens);
+        pattern.tokens(reach, &mut self.tokens);
         self.tokens.push(Token::End(owner));
         self.owners.resize(self.tokens.len(), owner);
     }
@@ -138,7 +140,7 @@ impl Bounds {
         budget: &mut Budget,
     ) -> Result<Option<String>, Exhausted> {
         let (tokens, starts) = (self.tokens.len(), self.starts.len());
-        self.push(required, Owner::Required, false);
+        self.push(required, Owner::Required, self.reach);
         let mut own = Budget::of(budget.left.min(STEPS_PER_REQUIREMENT));
         let granted = own.left;
         let found = walk::counterexample(self, &mut own);
@@ -220,10 +222,11 @@ impl Bounds {
     }
 }
 
-/// Whether the pattern means this text. `below`: also what lies below its matches.
-pub fn matches<P: Language>(pattern: &P, below: bool, text: &str) -> bool {
-    let mut bounds = Bounds { universe: P::UNIVERSE, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
-    pattern.tokens(below, &mut bounds.tokens);
+/// Whether the pattern means this text.
+pub fn matches<P: Language>(pattern: &P, reach: Reach, text: &str) -> bool {
+    let universe = P::UNIVERSE;
+    let mut bounds = Bounds { universe, reach, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
+    pattern.tokens(reach, &mut bounds.tokens);
     bounds.tokens.push(Token::End(Owner::Granted));
     let mut set = Vec::new();
     bounds.enter(0, &mut set);

@@ -37,6 +37,11 @@ impl Cidr {
         matches!(self.0, IpNet::V4(_))
     }
 
+    /// The block of this length that it is in.
+    pub(crate) fn around(&self, length: u8) -> Option<Self> {
+        IpNet::new(self.0.network(), length).ok().map(|net| Self(net.trunc()))
+    }
+
     /// The first and the last address as numbers.
     pub(crate) fn bounds(&self) -> (u128, u128) {
         match self.0 {

@@ -37,10 +37,21 @@ impl HostName {
         self.0.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     }
 
+    /// This name and each domain that it is below of.
+    pub(crate) fn and_above(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(self.as_str()), |name| name.split_once('.').map(|(_, domain)| domain))
+    }
+
     /// This name with one more label in front, if that is still a host name.
     pub(crate) fn child(&self, label: &str) -> Option<Self> {
         let child = format!("{label}.{}", self.0);
         (child.len() <= MAX_HOST).then_some(Self(child))
+    }
+}
+
+impl std::borrow::Borrow<str> for HostName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -4,17 +4,23 @@
 pub mod automaton;
 pub mod budget;
 pub mod cidr;
+mod glob;
 pub mod host;
+pub mod inclusion;
+pub mod list;
 pub mod name;
 pub mod path;
 pub mod port;
+mod prefixes;
+mod trie;
 
 use thiserror::Error;
 
 pub use cidr::Cidr;
 pub use host::HostPattern;
+pub use list::List;
 pub use name::NamePattern;
-pub use path::PathPattern;
+pub use path::{PathPattern, Reach};
 pub use port::PortRange;
 
 /// A pattern, and what may be in it, in characters: as long as the wire's schema allows.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::glob::Glob;
 use super::{MAX_WILDCARDS, PatternError, as_text, check_text, path::has_wildcard};
 
 /// A name (`[A-Za-z_][A-Za-z0-9_]*`), in which `*` stands for any characters of a name and `?` for one.
@@ -31,10 +32,19 @@ impl NamePattern {
         (!has_wildcard(&self.text)).then_some(&self.text)
     }
 
+    /// What it begins with, up to the first wildcard.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.text.split(['*', '?']).next().unwrap_or_default()
+    }
+
     /// Whether `name` is a valid name that the pattern means.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        is_name(name) && glob(self.text.as_bytes(), name.as_bytes())
+        match self.literal() {
+            Some(literal) => literal == name,
+            None => is_name(name) && Glob::new(&self.text).matches(name, &mut 0),
+        }
     }
 }
 
@@ -46,30 +56,6 @@ pub fn is_name(text: &str) -> bool {
 
 pub(super) fn is_name_char(at: usize, c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit())
-}
-
-/// Classic two-pointer glob match: on a mismatch it goes back to the last `*` only, so it is linear but for the retries.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while let Some(&byte) = name.get(n) {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, n));
-                p += 1;
-            }
-            Some(b'?') => (p, n) = (p + 1, n + 1),
-            Some(&literal) if literal == byte => (p, n) = (p + 1, n + 1),
-            Some(_) | None => match retry {
-                Some((after_star, from)) => {
-                    (p, n) = (after_star, from + 1);
-                    retry = Some((after_star, from + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|&b| b == b'*'))
 }
 
 impl FromStr for NamePattern {

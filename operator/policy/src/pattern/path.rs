@@ -11,20 +11,42 @@ use super::{MAX_WILDCARDS, PatternError, as_text, check_text};
 /// Segments of one path: deeper than real trees, and a bound on what one pattern can cost.
 pub const MAX_SEGMENTS: usize = 32;
 
+/// How far a pattern reaches beyond the paths that it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To all that lies below its matches: in lists of files and folders, where one can't be had without the other.
+    Below,
+    /// No further: in lists of programs, each of which is a file. There, too, a trailing `/**` is all below its base.
+    Itself,
+}
+
 /// A pattern of absolute paths. `*` (any characters) and `?` (one) stay within a segment, `**` is zero or more whole
-/// segments. Without a wildcard it means the path and all below it, and so does a trailing `/**`, base included; any
-/// other pattern means exactly the paths that match, not what lies below them.
+/// segments; a trailing `/**` is its base and all below it. What lies below other matches is a matter of [`Reach`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PathPattern {
     /// INVARIANT: passed [`check`]; kept verbatim, so that `Display` undoes `FromStr`.
     text: String,
+    /// Bytes of it before the first segment with a wildcard, without the slash between; 0 for the root.
+    base: usize,
+    shape: Shape,
+}
+
+/// What a pattern consists of besides its literal base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Shape {
+    /// Nothing.
+    Literal,
+    /// `/**`.
+    Folder,
+    /// Something else, with `/**` at its end or not.
+    Glob { is_folder: bool },
 }
 
 impl PathPattern {
-    /// All paths.
+    /// All paths, of any reach.
     #[must_use]
     pub fn everything() -> Self {
-        Self { text: "/".to_owned() }
+        Self::of("/**")
     }
 
     /// As it was written.
@@ -33,37 +55,48 @@ impl PathPattern {
         &self.text
     }
 
-    /// The base, if the pattern means exactly "that path and all below it": no wildcard, or only a trailing `/**`.
+    /// The path without a trailing `/**`, if it has no wildcard then. Of reach [`Reach::Below`], such a pattern means
+    /// that path and all below it, with or without the `/**`.
     #[must_use]
     pub fn literal(&self) -> Option<&str> {
-        let base = match self.text.strip_suffix("/**") {
-            Some("") => "/",
-            Some(base) => base,
-            None => &self.text,
-        };
-        (!has_wildcard(base)).then_some(base)
+        match self.shape {
+            Shape::Literal | Shape::Folder => Some(self.literal_base()),
+            Shape::Glob { .. } => None,
+        }
+    }
+
+    /// Whether it ends in `/**`, and so means all below whatever its reach.
+    #[must_use]
+    pub const fn is_folder(&self) -> bool {
+        matches!(self.shape, Shape::Folder | Shape::Glob { is_folder: true })
     }
 
     /// The longest literal path that all matches are at or below: up to the first segment with a wildcard.
     #[must_use]
     pub fn literal_base(&self) -> &str {
-        let mut end = 0;
-        for segment in self.segments() {
-            if has_wildcard(segment) {
-                break;
-            }
-            end += 1 + segment.len();
-        }
-        match self.text.get(..end) {
+        match self.text.get(..self.base) {
             None | Some("") => "/",
             Some(base) => base,
         }
     }
 
+    /// INVARIANT: of a text that passed [`check`].
+    fn of(text: &str) -> Self {
+        let literal = |segment: &&str| !has_wildcard(segment);
+        let base = text.split('/').skip(1).take_while(literal).map(|segment| 1 + segment.len()).sum();
+        let (base, shape) = match (text.get(base..), text.ends_with("/**")) {
+            _ if text == "/" => (0, Shape::Literal),
+            (None | Some(""), _) => (base, Shape::Literal),
+            (Some("/**"), _) => (base, Shape::Folder),
+            (Some(_), is_folder) => (base, Shape::Glob { is_folder }),
+        };
+        Self { text: text.to_owned(), base, shape }
+    }
+
     /// Whether it means this path, which has to be absolute and without `.`, `..` or empty segments.
     #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        matches(self, false, path)
+    pub fn matches(&self, reach: Reach, path: &str) -> bool {
+        matches(self, reach, path)
     }
 
     /// Its segments; none for `/`.
@@ -96,7 +129,7 @@ impl FromStr for PathPattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         check(text)?;
-        Ok(Self { text: text.to_owned() })
+        Ok(Self::of(text))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ccos_policy::decision::Cause;
 use ccos_policy::{Denial, Denials, FieldPath, Limits, ProcessCreation, Reason, Use};
 
-use crate::given::{case, names, outbounds, path, paths};
+use crate::given::{case, names, outbounds, paths};
 
 fn several() -> crate::given::Case {
     case()
@@ -76,10 +76,10 @@ fn every_reason_that_the_decision_can_give_is_given() {
                 r.ipc_connect = Some(paths(&["/run/x"]));
                 r.environment_read = Some(names(&["A"]));
                 r.environment_write = Some(names(&["A"]));
-                r.inbound = Some(vec![ccos_policy::Inbound {
+                r.inbound = Some(ccos_policy::List::from(vec![ccos_policy::Inbound {
                     from: ccos_policy::InboundPeer::Selectors("{}".to_owned()),
                     ports: vec!["1".parse().unwrap()],
-                }]);
+                }]));
             })
             .denied(),
     );
@@ -159,7 +159,7 @@ fn long_lists_are_cut_and_counted() {
 fn nothing_that_garbles_a_terminal_gets_out() {
     let line = case()
         .asks(|r| r.environment = vec!["A\x1b[2J\n\u{9b}\u{202e}".to_owned()])
-        .needs(|r| r.read = Some(vec![path("/a\u{202e}b")]))
+        .needs(|r| r.read = Some(paths(&["/a\u{202e}b"])))
         .capability(|c| c.display = "evil\x07".to_owned())
         .denied()
         .to_string();

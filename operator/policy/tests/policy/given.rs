@@ -79,7 +79,7 @@ impl Case {
             read: Some(paths(&["/"])),
             write: Some(paths(&["/"])),
             execute: Some(paths(&["/"])),
-            commands: Some(paths(&["/"])),
+            commands: Some(paths(&["/**"])),
             ipc_connect: Some(paths(&["/"])),
             environment_read: Some(names(&["*"])),
             environment_write: Some(names(&["*"])),
@@ -87,13 +87,13 @@ impl Case {
             ..RequiredPermissions::default()
         };
         let own = RequiredPermissions {
-            read: Some(Vec::new()),
-            write: Some(Vec::new()),
-            execute: Some(Vec::new()),
-            commands: Some(Vec::new()),
-            ipc_connect: Some(Vec::new()),
-            environment_read: Some(Vec::new()),
-            environment_write: Some(Vec::new()),
+            read: Some(List::default()),
+            write: Some(List::default()),
+            execute: Some(List::default()),
+            commands: Some(List::default()),
+            ipc_connect: Some(List::default()),
+            environment_read: Some(List::default()),
+            environment_write: Some(List::default()),
             process_creation: Some(ProcessCreation::Denied),
             ..RequiredPermissions::default()
         };
@@ -154,11 +154,11 @@ pub(crate) fn path(text: &str) -> PathPattern {
     text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-pub(crate) fn paths(texts: &[&str]) -> Vec<PathPattern> {
+pub(crate) fn paths(texts: &[&str]) -> List<PathPattern> {
     texts.iter().map(|text| path(text)).collect()
 }
 
-pub(crate) fn names(texts: &[&str]) -> Vec<NamePattern> {
+pub(crate) fn names(texts: &[&str]) -> List<NamePattern> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn outbound(text: &str) -> Outbound {
     Outbound { peer: peer(to), ports: ports.split(',').map(|range| range.parse().unwrap()).collect() }
 }
 
-pub(crate) fn outbounds(texts: &[&str]) -> Vec<Outbound> {
+pub(crate) fn outbounds(texts: &[&str]) -> List<Outbound> {
     texts.iter().map(|text| outbound(text)).collect()
 }
 

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use ccos_policy::pattern::automaton::{Bounds, Budget, Exhausted};
-use ccos_policy::{NamePattern, PathPattern};
+use ccos_policy::pattern::inclusion::Held;
+use ccos_policy::{List, NamePattern, PathPattern, Reach};
 use proptest::prelude::*;
 
 use crate::given::{names, path, paths};
@@ -14,9 +15,12 @@ type Inside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 type Outside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
 
 fn outside(required: &str, granted: &[&str], blocked: &[&str], without: &[&str]) -> Option<String> {
-    Bounds::new(&paths(granted), &paths(blocked), &paths(without))
-        .counterexample(&path(required), &mut Budget::default())
-        .unwrap()
+    let (required, granted, blocked, without) = (path(required), paths(granted), paths(blocked), paths(without));
+    let whole =
+        Bounds::new(Reach::Below, &granted, &blocked, &without).counterexample(&required, &mut Budget::default());
+    let found = Held::new(Reach::Below, &granted, &blocked, &without).counterexample(&required, &mut Budget::default());
+    assert_eq!(found, whole, "the index and the automaton");
+    found.unwrap()
 }
 
 #[test]
@@ -86,7 +90,7 @@ fn dots_alone_are_no_name() {
 
 #[test]
 fn running_out_of_budget_is_not_an_answer() {
-    let mut bounds = Bounds::new(&paths(&["/a/**"]), &[], &[]);
+    let mut bounds = Bounds::new(Reach::Below, &paths(&["/a/**"]), &[], &[]);
     assert_eq!(bounds.counterexample(&path("/a/b"), &mut Budget::of(3)), Err(Exhausted));
     assert_eq!(bounds.counterexample(&path("/a/b"), &mut Budget::of(1000)), Ok(None), "the bounds are as before");
 }
@@ -95,7 +99,7 @@ fn running_out_of_budget_is_not_an_answer() {
 fn hostile_patterns_end_within_the_budget() {
     let hostile = |letter: char, n: usize| format!("/*{letter}*?{}?", "x".repeat(n));
     let granted: Vec<PathPattern> = (0..128).map(|n| path(&hostile((b'a' + n % 26) as char, usize::from(n)))).collect();
-    let mut bounds = Bounds::new(&granted, &[], &[]);
+    let mut bounds = Bounds::new(Reach::Itself, &granted, &[], &[]);
     let mut budget = Budget::default();
     for _ in 0..4 {
         // Either answer will do; it must come.
@@ -119,7 +123,9 @@ fn names_are_included_exactly() {
     ];
     for (required, granted, expected) in cases {
         let required: NamePattern = required.parse().unwrap();
-        let found = Bounds::new(&names(granted), &[], &[]).counterexample(&required, &mut Budget::default()).unwrap();
+        let found = Bounds::new(Reach::Itself, &names(granted), &[], &[])
+            .counterexample(&required, &mut Budget::default())
+            .unwrap();
         assert_eq!(found.as_deref(), *expected, "{required} in {granted:?}");
     }
 }
@@ -158,12 +164,11 @@ fn segments(text: &str) -> Vec<&str> {
     text.split('/').filter(|segment| !segment.is_empty()).collect()
 }
 
-fn means(pattern: &str, path: &str) -> bool {
-    let (pattern, path) = (segments(pattern), segments(path));
-    if pattern.iter().all(|segment| !segment.contains(['*', '?'])) {
-        return path.len() >= pattern.len() && path[..pattern.len()] == pattern[..];
+fn means(pattern: &str, reach: Reach, path: &str) -> bool {
+    match reach {
+        Reach::Itself => walk(&segments(pattern), &segments(path)),
+        Reach::Below => blocks(pattern, path),
     }
-    walk(&pattern, &path)
 }
 
 fn walk(pattern: &[&str], path: &[&str]) -> bool {
@@ -189,8 +194,8 @@ fn glob(pattern: &[char], name: &[char]) -> bool {
 
 /// Blocked trees reach below their matches.
 fn blocks(pattern: &str, path: &str) -> bool {
-    let path = segments(path);
-    (0..=path.len()).any(|depth| means(pattern, &format!("/{}", path[..depth].join("/"))))
+    let (pattern, path) = (segments(pattern), segments(path));
+    (0..=path.len()).any(|depth| walk(&pattern, &path[..depth]))
 }
 
 fn a_path() -> impl Strategy<Value = String> {
@@ -214,17 +219,26 @@ proptest! {
 
     #[test]
     fn included_has_no_counterexample_and_not_included_has_a_shortest_one(
+        reach in prop::sample::select(vec![Reach::Below, Reach::Itself]),
         required in a_path(), granted in some_paths(4), blocked in some_paths(2), without in some_paths(2)
     ) {
         let is_counterexample = |path: &str| {
-            means(&required, path)
+            means(&required, reach, path)
                 && !without.iter().any(|pattern| blocks(pattern, path))
-                && (!granted.iter().any(|pattern| means(pattern, path)) || blocked.iter().any(|pattern| blocks(pattern, path)))
+                && (!granted.iter().any(|pattern| means(pattern, reach, path)) || blocked.iter().any(|pattern| blocks(pattern, path)))
         };
-        let parse = |texts: &[String]| texts.iter().map(|text| path(text)).collect::<Vec<_>>();
-        let found = Bounds::new(&parse(&granted), &parse(&blocked), &parse(&without))
-            .counterexample(&path(&required), &mut Budget::default())
+        let parse = |texts: &[String]| texts.iter().map(|text| path(text)).collect::<List<_>>();
+        let (grants, bars, leaves_out) = (parse(&granted), parse(&blocked), parse(&without));
+        let pattern = path(&required);
+        let whole = Bounds::new(reach, &grants, &bars, &leaves_out)
+            .counterexample(&pattern, &mut Budget::default())
             .unwrap();
+        let mut held = Held::new(reach, &grants, &bars, &leaves_out);
+        let found = held.counterexample(&pattern, &mut Budget::default()).unwrap();
+        prop_assert_eq!(found.as_ref().map(String::len), whole.as_ref().map(String::len), "the index and the automaton");
+        let by = found.as_ref().and_then(|found| held.blocking(found)).map(ToString::to_string);
+        let naive_by = found.as_ref().and_then(|found| blocked.iter().find(|pattern| blocks(pattern, found)).cloned());
+        prop_assert_eq!(by, naive_by);
         let naive = UNIVERSE.iter().find(|path| is_counterexample(path));
         match found {
             None => prop_assert_eq!(naive, None),
@@ -241,7 +255,9 @@ proptest! {
     #[test]
     fn a_path_matches_as_the_oracle_says(pattern in a_path(), index in any::<prop::sample::Index>()) {
         let name = index.get(&UNIVERSE);
-        prop_assert_eq!(path(&pattern).matches(name), means(&pattern, name), "{} {}", pattern, name);
+        for reach in [Reach::Below, Reach::Itself] {
+            prop_assert_eq!(path(&pattern).matches(reach, name), means(&pattern, reach, name), "{} {}", pattern, name);
+        }
     }
 
     #[test]
@@ -254,8 +270,11 @@ proptest! {
         let is_counterexample = |name: &str| {
             naive_match(&required, name) && !granted.iter().any(|pattern| naive_match(pattern, name))
         };
-        let granted: Vec<NamePattern> = granted.iter().map(|text| text.parse().unwrap()).collect();
-        let found = Bounds::new(&granted, &[], &[]).counterexample(&required.parse::<NamePattern>().unwrap(), &mut Budget::default());
+        let granted: List<NamePattern> = granted.iter().map(|text| text.parse().unwrap()).collect();
+        let (pattern, none) = (required.parse::<NamePattern>().unwrap(), List::default());
+        let found = Held::new(Reach::Itself, &granted, &none, &none).counterexample(&pattern, &mut Budget::default());
+        let whole = Bounds::new(Reach::Itself, &granted, &none, &none).counterexample(&pattern, &mut Budget::default());
+        prop_assert_eq!(found.as_ref().map(|f| f.as_ref().map(String::len)), whole.as_ref().map(|f| f.as_ref().map(String::len)));
         let naive = NAMES.iter().find(|name| is_counterexample(name));
         match found.unwrap() {
             None => prop_assert_eq!(naive, None),

@@ -1,8 +1,8 @@
 //! Laws of the decision as a whole: nothing admitted is outside of a grant, grants only ever help, and blocks never do.
 
 use ccos_policy::{
-    Admitted, Decision, Denials, Isolation, Level, PathPattern, ProcessCreation, RequiredPermissions, VolumeMount,
-    decide,
+    Admitted, Decision, Denials, Isolation, Level, List, PathPattern, ProcessCreation, Reach, RequiredPermissions,
+    VolumeMount, decide,
 };
 use proptest::prelude::*;
 
@@ -32,22 +32,23 @@ const SAMPLES: [&str; 16] = [
 ];
 
 /// Grants: often all there is, or the laws would speak of denials only.
-fn some_paths() -> impl Strategy<Value = Vec<PathPattern>> {
+fn some_paths() -> impl Strategy<Value = List<PathPattern>> {
     let one = prop_oneof![1 => Just("/"), 1 => Just("/**"), 3 => prop::sample::select(&PATHS[..])];
-    prop::collection::vec(one.prop_map(path), 0..4)
+    prop::collection::vec(one.prop_map(path), 0..4).prop_map(List::from)
 }
 
 /// Requirements and blocks: mostly what can be held.
-fn few_paths() -> impl Strategy<Value = Vec<PathPattern>> {
+fn few_paths() -> impl Strategy<Value = List<PathPattern>> {
     let one = prop_oneof![
         6 => prop::sample::select(vec!["/a/b", "/ab", "/a/b/**", "/c/d", "/c", "/a/x"]),
         1 => prop::sample::select(&PATHS[..]),
     ];
-    prop::collection::vec(one.prop_map(path), 0..3)
+    prop::collection::vec(one.prop_map(path), 0..3).prop_map(List::from)
 }
 
-fn some_names() -> impl Strategy<Value = Vec<ccos_policy::NamePattern>> {
+fn some_names() -> impl Strategy<Value = List<ccos_policy::NamePattern>> {
     prop::collection::vec(prop::sample::select(&NAMES[..]).prop_map(|name| name.parse().unwrap()), 0..3)
+        .prop_map(List::from)
 }
 
 fn required(present: f64) -> impl Strategy<Value = RequiredPermissions> {
@@ -79,7 +80,7 @@ fn a_case() -> impl Strategy<Value = Case> {
         2 => Just(Level::Sandboxed),
         4 => Just(Level::Full),
     ];
-    let blocked = prop_oneof![3 => Just(Vec::new()), 2 => few_paths()];
+    let blocked = prop_oneof![3 => Just(List::default()), 2 => few_paths()];
     let granted = (some_paths(), some_paths(), some_paths(), blocked, some_paths(), some_names(), any::<bool>());
     let isolation = prop::sample::select(vec![None, None, None, Some(Isolation::Kata), Some(Isolation::Container)]);
     let volume = prop::option::of((prop::sample::select(vec!["/a", "/c/d"]), any::<bool>()));
@@ -113,11 +114,11 @@ fn answer(case: &Case) -> Result<Admitted, Denials> {
 /// Whether the path or one above it is meant: what a block covers.
 fn covers(patterns: &[PathPattern], sample: &str) -> bool {
     let above = sample.match_indices('/').map(|(end, _)| if end == 0 { "/" } else { &sample[..end] });
-    above.chain([sample]).any(|path| patterns.iter().any(|pattern| pattern.matches(path)))
+    above.chain([sample]).any(|path| patterns.iter().any(|pattern| pattern.matches(Reach::Below, path)))
 }
 
-fn means(patterns: &[PathPattern], sample: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(sample))
+fn means(patterns: &[PathPattern], reach: Reach, sample: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(reach, sample))
 }
 
 proptest! {
@@ -131,24 +132,25 @@ proptest! {
         let (got, grants, needs) = (admitted.permissions(), &context.permissions, &capability.requires.permissions);
         let own_blocked = needs.blocked.clone().unwrap_or_default();
         let lists = [
-            (&got.filesystem.read, &grants.filesystem.read, &needs.read),
-            (&got.filesystem.write, &grants.filesystem.write, &needs.write),
-            (&got.filesystem.execute, &grants.filesystem.execute, &needs.execute),
-            (&got.system.commands, &grants.system.commands, &needs.commands),
+            (Reach::Below, &got.filesystem.read, &grants.filesystem.read, &needs.read),
+            (Reach::Below, &got.filesystem.write, &grants.filesystem.write, &needs.write),
+            (Reach::Below, &got.filesystem.execute, &grants.filesystem.execute, &needs.execute),
+            (Reach::Itself, &got.system.commands, &grants.system.commands, &needs.commands),
         ];
         for sample in SAMPLES {
-            for (got_list, granted, needed) in lists {
-                if means(got_list, sample) && !covers(&got.filesystem.blocked, sample) {
-                    let granted = context.level == Level::Full || means(granted, sample);
+            for (reach, got_list, granted, needed) in lists {
+                if means(got_list, reach, sample) && !covers(&got.filesystem.blocked, sample) {
+                    let granted = context.level == Level::Full || means(granted, reach, sample);
                     prop_assert!(granted && context.level != Level::Pure, "{} is not granted", sample);
                     prop_assert!(!covers(&grants.filesystem.blocked, sample), "{} is blocked", sample);
-                    let needed = needed.as_ref().is_some_and(|needed| means(needed, sample));
+                    let needed = needed.as_ref().is_some_and(|needed| means(needed, reach, sample));
                     prop_assert!(needed && !covers(&own_blocked, sample), "{} is not the capability's", sample);
                 }
             }
-            let executable = means(&got.filesystem.execute, sample) || means(&got.system.commands, sample);
+            let executable = means(&got.filesystem.execute, Reach::Below, sample)
+                || means(&got.system.commands, Reach::Itself, sample);
             let open = !covers(&got.filesystem.blocked, sample);
-            prop_assert!(!(open && executable && means(&got.filesystem.write, sample)), "{} is writable and executable", sample);
+            prop_assert!(!(open && executable && means(&got.filesystem.write, Reach::Below, sample)), "{} is writable and executable", sample);
         }
     }
 
@@ -156,10 +158,10 @@ proptest! {
     fn granting_more_changes_nothing_that_is_admitted(case in a_case(), more in some_paths()) {
         if let Ok(admitted) = answer(&case) {
             let wider = case.grants(|p| {
-                p.filesystem.read.extend(more.clone());
-                p.filesystem.write.extend(more.clone());
-                p.system.commands.extend(more);
-                p.environment.read.extend(names(&["*"]));
+                p.filesystem.read.extend(more.iter().cloned());
+                p.filesystem.write.extend(more.iter().cloned());
+                p.system.commands.extend(more.iter().cloned());
+                p.environment.read.extend(names(&["*"]).iter().cloned());
             });
             prop_assert_eq!(answer(&wider), Ok(admitted));
         }
@@ -168,7 +170,7 @@ proptest! {
     #[test]
     fn blocking_more_admits_nothing_that_is_denied(case in a_case(), more in some_paths()) {
         if answer(&case).is_err() {
-            prop_assert!(answer(&case.grants(|p| p.filesystem.blocked.extend(more))).is_err());
+            prop_assert!(answer(&case.grants(|p| p.filesystem.blocked.extend(more.iter().cloned()))).is_err());
         }
     }
 
@@ -176,10 +178,10 @@ proptest! {
     fn what_is_admitted_can_do_with_less(case in a_case()) {
         if answer(&case).is_ok() {
             let less = case.narrows(|r| {
-                r.write = Some(Vec::new());
-                r.read = Some(Vec::new());
+                r.write = Some(List::default());
+                r.read = Some(List::default());
                 r.process_creation = Some(ProcessCreation::Denied);
-                r.environment_write = Some(Vec::new());
+                r.environment_write = Some(List::default());
             });
             prop_assert!(answer(&less).is_ok(), "{}", answer(&less).unwrap_err());
         }
@@ -188,8 +190,8 @@ proptest! {
     #[test]
     fn the_order_of_a_list_does_not_matter_to_the_answer(case in a_case()) {
         let reversed = case.clone().grants(|p| {
-            p.filesystem.read.reverse();
-            p.filesystem.blocked.reverse();
+            p.filesystem.read = p.filesystem.read.iter().rev().cloned().collect();
+            p.filesystem.blocked = p.filesystem.blocked.iter().rev().cloned().collect();
         });
         prop_assert_eq!(answer(&case).is_ok(), answer(&reversed).is_ok());
     }

@@ -1,7 +1,7 @@
 //! An execution narrows what its capability requires, and inherits what it does not name.
 
 use ccos_policy::Reason::*;
-use ccos_policy::{Level, ProcessCreation};
+use ccos_policy::{Level, List, ProcessCreation};
 
 use crate::given::{Case, case, names, outbounds, paths, peer};
 
@@ -14,8 +14,8 @@ fn full() -> Case {
 fn an_absent_list_inherits_but_an_empty_one_is_none() {
     let case = full().needs(|r| r.read = Some(paths(&["/data"])));
     assert_eq!(case.admitted().permissions().filesystem.read, paths(&["/data"]));
-    let none = case.narrows(|r| r.read = Some(Vec::new()));
-    assert_eq!(none.admitted().permissions().filesystem.read, []);
+    let none = case.narrows(|r| r.read = Some(List::default()));
+    assert_eq!(none.admitted().permissions().filesystem.read, List::default());
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_list_wider_than_the_capabilitys_is_denied_by_its_kind() {
             r.write = Some(paths(&["/out"]));
             r.execute = Some(paths(&["/opt"]));
             r.commands = Some(paths(&["/bin/sh"]));
-            r.ipc_connect = Some(Vec::new());
+            r.ipc_connect = Some(List::default());
             r.environment_read = Some(names(&["LANG"]));
             r.environment_write = Some(names(&["LANG"]));
             r.process_creation = Some(ProcessCreation::Allowed);
@@ -63,14 +63,14 @@ fn unblocking_what_the_capability_blocks_is_widening() {
     });
     assert_eq!(case.admitted().permissions().filesystem.blocked, paths(&["/data/private"]));
     case.clone()
-        .narrows(|r| r.blocked = Some(Vec::new()))
+        .narrows(|r| r.blocked = Some(List::default()))
         .denied_for(&[(FileReadDenied, "requires.permissions.filesystem.blocked")]);
     // Its own list may stay out of it, and then need not block it.
     let _ = case
         .clone()
         .narrows(|r| {
             r.read = Some(paths(&["/data/x"]));
-            r.blocked = Some(Vec::new());
+            r.blocked = Some(List::default());
         })
         .admitted();
     // Blocking more is narrowing.
@@ -82,9 +82,9 @@ fn unblocking_a_host_is_widening_too() {
     full()
         .needs(|r| {
             r.outbound = Some(outbounds(&["*.b.com 443"]));
-            r.network_blocked = Some(vec![peer("c.b.com")]);
+            r.network_blocked = Some(vec![peer("c.b.com")].into());
         })
-        .narrows(|r| r.network_blocked = Some(Vec::new()))
+        .narrows(|r| r.network_blocked = Some(List::default()))
         .denied_for(&[
             (NetworkDenied, "requires.permissions.network.blocked"),
             (Unenforceable, "requires.permissions.network.outbound"),

@@ -16,12 +16,13 @@ type Inside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
 type Outside<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str], &'a str);
 
 fn network(required: &[Outbound], granted: &[Outbound], blocked: &[Peer], without: &[Peer]) -> Case {
-    case().grants(|p| p.network.outbound = granted.to_vec()).grants(|p| p.network.blocked = blocked.to_vec()).needs(
-        |r| {
-            r.outbound = Some(required.to_vec());
-            r.network_blocked = Some(without.to_vec());
-        },
-    )
+    case()
+        .grants(|p| p.network.outbound = granted.to_vec().into())
+        .grants(|p| p.network.blocked = blocked.to_vec().into())
+        .needs(|r| {
+            r.outbound = Some(required.to_vec().into());
+            r.network_blocked = Some(without.to_vec().into());
+        })
 }
 
 /// Why the first requirement is not granted.
@@ -134,8 +135,8 @@ fn inbound_is_by_block_or_by_equal_selectors() {
         (rule(&other, "80"), false),
     ] {
         let case = case()
-            .grants(|p| p.network.inbound.clone_from(&granted))
-            .needs(|r| r.inbound = Some(vec![required.clone()]));
+            .grants(|p| p.network.inbound = granted.clone().into())
+            .needs(|r| r.inbound = Some(vec![required.clone()].into()));
         if inside {
             case.denied_for(&[(Unenforceable, field)]);
         } else {

@@ -1,7 +1,7 @@
 //! What is a pattern, what is not, and what it means.
 
 use ccos_policy::pattern::PatternError::*;
-use ccos_policy::{Cidr, HostPattern, NamePattern, PathPattern, PatternError, PortRange};
+use ccos_policy::{Cidr, HostPattern, NamePattern, PathPattern, PatternError, PortRange, Reach};
 
 fn error<T: std::str::FromStr<Err = PatternError> + std::fmt::Debug>(text: &str) -> PatternError {
     text.parse::<T>().expect_err(text)
@@ -81,6 +81,10 @@ fn a_path_matches_by_whole_segments() {
         ("/a/**/b", "/a/x/y/b"),
         ("/a/?", "/a/é"),
         ("/a/*/**", "/a/x"),
+        // What lies below a match of a glob is meant, too.
+        ("/data/*.csv", "/data/x.csv/y"),
+        ("/a/**/b", "/a/b/c"),
+        ("/a/*", "/a/x/y/z"),
     ];
     let no = [
         ("/data", "/database"),
@@ -88,18 +92,39 @@ fn a_path_matches_by_whole_segments() {
         ("/data", "/Data"),
         ("/data/**", "/database"),
         ("/data/*.csv", "/data/x/y.csv"),
-        ("/data/*.csv", "/data/x.csv/y"),
         ("/a/**/b", "/a/xb"),
+        ("/a/*", "/a"),
         ("/a/?", "/a/xy"),
         ("/a/?", "/a"),
         ("/a/*/**", "/a"),
         ("/e\u{301}", "/é"),
     ];
     for (pattern, path) in yes {
-        assert!(pattern.parse::<PathPattern>().unwrap().matches(path), "{pattern} means {path}");
+        assert!(pattern.parse::<PathPattern>().unwrap().matches(Reach::Below, path), "{pattern} means {path}");
     }
     for (pattern, path) in no {
-        assert!(!pattern.parse::<PathPattern>().unwrap().matches(path), "{pattern} does not mean {path}");
+        assert!(!pattern.parse::<PathPattern>().unwrap().matches(Reach::Below, path), "{pattern} does not mean {path}");
+    }
+}
+
+#[test]
+fn a_program_is_a_file_unless_all_below_a_folder_is_meant() {
+    let yes = [
+        ("/app/run", "/app/run"),
+        ("/app/*", "/app/run"),
+        ("/app/**", "/app/x/run"),
+        ("/app/**", "/app"),
+        ("/**", "/x"),
+    ];
+    let no = [("/app", "/app/run"), ("/app/*", "/app/x/run"), ("/app/*", "/app"), ("/", "/x"), ("/**/run", "/run/x")];
+    for (pattern, path) in yes {
+        assert!(pattern.parse::<PathPattern>().unwrap().matches(Reach::Itself, path), "{pattern} means {path}");
+    }
+    for (pattern, path) in no {
+        assert!(
+            !pattern.parse::<PathPattern>().unwrap().matches(Reach::Itself, path),
+            "{pattern} does not mean {path}"
+        );
     }
 }
 

@@ -184,3 +184,29 @@ fn variables_that_an_execution_sets_must_be_required() {
         .says(r#"env[1].name "LD_PRELOAD": not required; requires.permissions.environment has LANG, APP_*"#);
     case.asks(|r| r.environment = vec!["APP_\n".to_owned()]).denied_for(&[(EnvironmentWriteDenied, "env[0].name")]);
 }
+
+#[test]
+fn a_granted_glob_of_files_covers_what_lies_below_its_matches() {
+    let case = case().grants(|p| p.filesystem.read = paths(&["/data/*.csv"]));
+    for required in ["/data/a.csv", "/data/a.csv/**", "/data/a.csv/part"] {
+        let _ = case.clone().requires(|r| r.read = Some(paths(&[required]))).admitted();
+    }
+    case.requires(|r| r.read = Some(paths(&["/data"])))
+        .says(r#"requires.permissions.filesystem.read[0] "/data": not granted; granted: /data/*.csv"#);
+}
+
+#[test]
+fn a_command_is_a_file() {
+    let field = "requires.permissions.system.commands[0]";
+    let case = case().grants(|p| p.system.commands = paths(&["/app/fetch", "/app/lib/*", "/opt/tools/**"]));
+    let requires = |command: &str| case.clone().requires(|r| r.commands = Some(paths(&[command])));
+    for command in ["/app/fetch", "/app/lib/x", "/opt/tools/a/b", "/opt/tools/a/**"] {
+        let _ = requires(command).admitted();
+    }
+    for command in ["/app", "/app/fetch/x", "/app/lib", "/app/lib/x/y"] {
+        requires(command).denied_for(&[(CommandDenied, field)]);
+    }
+    requires("/app/lib/x/**").says(&format!(
+        r#"{field} "/app/lib/x/**": not granted, e.g. /app/lib/x/a; granted: /app/fetch, /app/lib/*, /opt/tools/**"#
+    ));
+}

@@ -130,7 +130,7 @@ impl Rules {
             // Not followed: scratch space hides the image, and a volume's links are its writers'.
             rules.listed.push(Grant { path: path.clone(), rights: Rights::Write });
         }
-        for path in request.execute.iter().chain(&request.programs) {
+        for path in request.execute.iter().chain(&request.programs).chain(&request.program_folders) {
             rules.add_listed(path, Rights::Execute, tree)?;
         }
         for path in &request.read {

@@ -59,7 +59,7 @@ impl Pod {
             profile: json!({
                 "version": 1, "imageRoot": "/ccos/image", "command": ["/app/attack"],
                 "files": {"read": [], "write": [], "execute": [], "blocked": []},
-                "volumes": [], "programs": [], "processCreation": "Denied", "environment": {},
+                "volumes": [], "programs": [], "programFolders": [], "processCreation": "Denied", "environment": {},
                 "inputs": {"document": {"city": "Paris"}, "fields": {}},
                 "limits": {"cpuTimeMillis": 10_000, "wallTimeMillis": 20_000, "diskBytes": 64 << 20, "fileDescriptors": 64, "threads": 16},
             }),
@@ -89,6 +89,10 @@ impl Pod {
 
     pub(crate) fn programs(self, paths: &[&str]) -> Self {
         self.set("/programs", json!(paths))
+    }
+
+    pub(crate) fn program_folders(self, paths: &[&str]) -> Self {
+        self.set("/programFolders", json!(paths))
     }
 
     pub(crate) fn creates_processes(self) -> Self {

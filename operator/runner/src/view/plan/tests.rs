@@ -30,6 +30,7 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
         files: Files { read: list("read"), write: list("write"), execute: list("execute"), blocked: list("blocked") },
         volumes: volumes.iter().map(volume).collect(),
         programs: list("programs"),
+        program_folders: list("program folders"),
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         inputs: Inputs { document: Value::Null, fields: [].into() },

@@ -1,0 +1,76 @@
+//! Globs of one segment or name: `*` is any characters, `?` is one.
+
+/// A glob that was looked at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Glob {
+    text: Box<str>,
+    /// Bytes before the first wildcard, and after the last one.
+    head: usize,
+    tail: usize,
+    /// Whether one `*` is all that is between.
+    is_single_star: bool,
+}
+
+impl Glob {
+    /// Of a text that has a wildcard.
+    pub(super) fn new(text: &str) -> Self {
+        let wildcard = ['*', '?'];
+        let head = text.find(wildcard).unwrap_or(text.len());
+        let tail = text.rfind(wildcard).map_or(0, |last| text.len() - last - 1);
+        let is_single_star = text.get(head..text.len() - tail) == Some("*");
+        Self { text: text.into(), head, tail, is_single_star }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it means the name. Adds what that cost, a step for a few comparisons.
+    pub(super) fn matches(&self, name: &str, steps: &mut usize) -> bool {
+        *steps += 1;
+        let (pattern, name) = (self.text.as_bytes(), name.as_bytes());
+        let ends_alike = name.len() >= self.head + self.tail
+            && pattern.get(..self.head) == name.get(..self.head)
+            && pattern.get(pattern.len() - self.tail..) == name.get(name.len() - self.tail..);
+        ends_alike && (self.is_single_star || matches(pattern, name, steps))
+    }
+}
+
+/// Classic two-pointer match: on a mismatch it goes back to the last `*` only, so it is linear but for the retries. On
+/// UTF-8: literals are compared as bytes, wildcards take whole characters.
+fn matches(pattern: &[u8], name: &[u8], steps: &mut usize) -> bool {
+    let (mut p, mut n, mut compared) = (0, 0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    let found = loop {
+        let Some(&byte) = name.get(n) else {
+            break pattern.get(p..).is_some_and(|rest| rest.iter().all(|&b| b == b'*'));
+        };
+        compared += 1;
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, n));
+                p += 1;
+            }
+            Some(b'?') => (p, n) = (p + 1, n + length(byte)),
+            Some(&literal) if literal == byte => (p, n) = (p + 1, n + 1),
+            Some(_) | None => {
+                let Some((after_star, from)) = retry else { break false };
+                let next = from + name.get(from).copied().map_or(1, length);
+                (p, n) = (after_star, next);
+                retry = Some((after_star, next));
+            }
+        }
+    };
+    *steps += compared / 4;
+    found
+}
+
+/// Of the character that begins with this byte.
+const fn length(byte: u8) -> usize {
+    match byte {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    }
+}
