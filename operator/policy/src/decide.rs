@@ -9,6 +9,7 @@ mod required;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::budget::Budget;
+use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
 pub use enforce::UNENFORCED;
 use required::Required;
@@ -39,16 +40,23 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);
 
-    match (Denials::from_vec(denials), context, capability) {
-        (Some(denials), _, _) => Decision::Denied(denials),
-        (None, Some(context), Some(capability)) => Decision::Admitted(Admitted {
-            isolation,
-            runtime_class: snapshot.isolations.0.get(&isolation).and_then(|profile| profile.runtime_class.clone()),
-            permissions: required.into_permissions(context),
-            limits: limits::in_force(&request.requires, capability, context),
-        }),
+    let confined = context.zip(capability).map(|(context, capability)| {
+        let permissions = required.into_permissions(context);
+        let limits = limits::in_force(&request.requires, capability, context);
+        let (now, level) = (request.now, context.level);
+        let judged = Judged { now, isolation, level, permissions: &permissions, limits: &limits };
+        let Opinions { denials: objections, remarks } = snapshot.policies.judge(&judged);
+        // What is executed: the resource that policies speak of.
+        denials.extend(objections.into_iter().map(|one| Denial::new("capabilityRef", Cause::PolicyDenied(one))));
+        let runtime_class = snapshot.isolations.0.get(&isolation).and_then(|profile| profile.runtime_class.clone());
+        Admitted { isolation, runtime_class, permissions, limits, remarks }
+    });
+
+    match (Denials::from_vec(denials), confined) {
+        (Some(denials), _) => Decision::Denied(denials),
+        (None, Some(admitted)) => Decision::Admitted(admitted),
         // Not reached: what is missing was denied above. Should that ever break, it fails closed.
-        (None, None, _) | (None, Some(_), None) => Decision::Denied(Denials::one(Denial::new(
+        (None, None) => Decision::Denied(Denials::one(Denial::new(
             "contextRef",
             Cause::ContextNotFound("the context or the capability is missing".to_owned()),
         ))),

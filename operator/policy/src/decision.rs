@@ -14,6 +14,7 @@ pub use field::FieldPath;
 use crate::isolation::Isolation;
 use crate::limits::LimitsInForce;
 use crate::permissions::Permissions;
+use crate::policies::Remark;
 use crate::reason::Reason;
 
 /// The answer.
@@ -36,6 +37,9 @@ pub struct Admitted {
     pub(crate) runtime_class: Option<String>,
     pub(crate) permissions: Permissions,
     pub(crate) limits: LimitsInForce,
+    /// Not a part of what is confined, nor of its digest: they may depend on the clock.
+    #[serde(skip)]
+    pub(crate) remarks: Vec<Remark>,
 }
 
 impl Admitted {
@@ -55,6 +59,12 @@ impl Admitted {
     #[must_use]
     pub const fn permissions(&self) -> &Permissions {
         &self.permissions
+    }
+
+    /// What policies that do not enforce have against it.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
     }
 
     /// What it may use.

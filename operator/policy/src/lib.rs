@@ -11,6 +11,7 @@ pub mod limits;
 pub mod pattern;
 pub mod permissions;
 mod places;
+pub mod policies;
 pub mod reason;
 pub mod request;
 
@@ -24,6 +25,7 @@ pub use permissions::{
     Environment, Filesystem, Inbound, InboundPeer, Ipc, Network, Outbound, Peer, Permissions, ProcessCreation,
     RequiredPermissions, System,
 };
+pub use policies::{NoPolicies, Policies, Remark};
 pub use reason::Reason;
 pub use request::{
     Capability, Context, Expiry, Found, Level, OnExpiry, Request, Requires, Snapshot, Unheld, Use, VolumeMount,

@@ -1,6 +1,7 @@
 //! What [`decide`](crate::decide()) is asked, and all that it may look at.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::isolation::{Isolation, Isolations};
 use crate::limits::Limits;
 use crate::pattern::PathPattern;
 use crate::permissions::{Permissions, RequiredPermissions};
+use crate::policies::Policies;
 
 /// One question: may this execution run now?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct Requires {
 }
 
 /// Everything besides the request that the decision may depend on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The context that the execution names, or why there is none to use.
     pub context: Found<Context>,
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub capability: Found<Capability>,
     /// What the cluster's isolations can do.
     pub isolations: Isolations,
+    /// The cluster's policies, which have the last word.
+    pub policies: Arc<dyn Policies>,
 }
 
 /// An object that a name led to.

@@ -10,6 +10,7 @@ use crate::limits::{Amount, LimitKind};
 use crate::pattern::list::Indexed;
 use crate::pattern::{List, NamePattern, PathPattern};
 use crate::permissions::{Inbound, Outbound};
+use crate::policies::Objection;
 use crate::reason::Reason;
 use crate::request::Level;
 
@@ -132,8 +133,8 @@ pub enum Cause {
         /// The capability, if it is the one that requires it.
         required_by: Option<String>,
     },
-    /// An `ExecutionPolicy` forbids it. The text names it.
-    PolicyDenied(String),
+    /// An `ExecutionPolicy` forbids it.
+    PolicyDenied(Objection),
     /// A context grants more than the cluster's ceiling. The text says what.
     CeilingExceeded(String),
 }
@@ -256,8 +257,8 @@ impl Cause {
             | Self::CapabilityNotFound(text)
             | Self::ProviderInvalid(text)
             | Self::InvalidInputs(text)
-            | Self::PolicyDenied(text)
             | Self::CeilingExceeded(text) => escaped(text),
+            Self::PolicyDenied(objection) => objection.to_string(),
             Self::ContextExpired { context, at } => format!("{} expired at {at}", escaped(context)),
             Self::UseForbidden { requester, context } => {
                 format!("{} may not use {}: needs the verb `use` on it", escaped(requester), escaped(context))
