@@ -12,15 +12,18 @@ pub(crate) const ROOM: usize = 1 << 20;
 /// Open brackets and `if`s at one place. The deepest of our examples has 4.
 const DEPTH: usize = 32;
 
-/// Characters of operators in one policy: a chain of them is as deep as it is long. Sets are not: `["a", "b"].contains(x)`.
-const OPERATORS: usize = 512;
+/// `&&`, `||`, `+`, `-` and `*` in one policy: a chain of them is as deep as it is long. Sets are not: `["a", "b"].contains(x)`.
+const OPERATORS: usize = 128;
+
+/// Dots in one policy, for the same reason; they go less deep, and one name may have four.
+const DOTS: usize = 1024;
 
 /// Whether the text may be parsed.
 ///
 /// # Errors
 /// The place that is too deep.
 pub(crate) fn bounded(text: &str) -> Result<(), Fault> {
-    let (mut brackets, mut ifs, mut operators) = (0_usize, 0_usize, 0_usize);
+    let (mut brackets, mut ifs, mut operators, mut dots) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut rest = text.char_indices().peekable();
     let mut word = String::new();
     while let Some((at, c)) = rest.next() {
@@ -46,17 +49,19 @@ pub(crate) fn bounded(text: &str) -> Result<(), Fault> {
             '(' | '[' | '{' => brackets += 1,
             ')' | ']' | '}' => brackets = brackets.saturating_sub(1),
             // The end of a policy; inside of brackets it can't be one, and the parser says so.
-            ';' if brackets == 0 => (ifs, operators) = (0, 0),
-            '+' | '-' | '*' | '&' | '|' | '.' | '!' | '=' | '<' | '>' => operators += 1,
+            ';' if brackets == 0 => (ifs, operators, dots) = (0, 0, 0),
+            '.' => dots += 1,
+            '+' | '-' | '*' => operators += 1,
+            '&' | '|' if rest.next_if(|(_, next)| *next == c).is_some() => operators += 1,
             _ => {}
         }
         if brackets + ifs > DEPTH {
             let message = format!("more than {DEPTH} brackets and ifs in one another: write several policies");
             return Err(Fault::new(Some(place(text, at)), message));
         }
-        if operators > OPERATORS {
+        if operators > OPERATORS || dots > DOTS {
             let message = format!(
-                "more than {OPERATORS} characters of operators in one policy: write several, or [\"a\", \"b\"].contains(x)"
+                "more than {OPERATORS} operators or {DOTS} dots in one policy: write several, or [\"a\", \"b\"].contains(x)"
             );
             return Err(Fault::new(Some(place(text, at)), message));
         }

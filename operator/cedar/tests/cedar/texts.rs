@@ -99,7 +99,7 @@ fn what_is_nested_too_deep_is_refused_and_what_is_not_fits_any_stack() {
         nested("(", 31, "context.level == Level::\"Pure\"", ")"),
         nested("[", 29, "1", "]"),
         policy(format!("{}context has now", "if resource.id == \"a\" then true else ".repeat(30))),
-        policy(vec!["1"; 500].join("+") + " == 500"),
+        policy(vec!["1"; 129].join("+") + " == 129"),
         policy(vec!["resource.id == \"a\""; 100].join("||")),
         policy(vec!["\"(((((\" == resource.id"; 50].join(" || // ((((((((\n")),
     ];
