@@ -8,6 +8,7 @@ use serde_json::Value;
 pub mod amounts;
 pub mod conditions;
 pub mod execution;
+pub mod execution_policy;
 pub mod json;
 pub mod permissions;
 pub mod provider;
@@ -15,6 +16,7 @@ pub mod security_context;
 
 pub use amounts::{Duration, Quantity};
 pub use execution::{CapabilityExecution, CapabilityExecutionSpec, CapabilityExecutionStatus};
+pub use execution_policy::{ExecutionPolicy, ExecutionPolicySpec};
 pub use json::Json;
 pub use permissions::{Limits, Permissions, Requires};
 pub use provider::{CapabilityProvider, CapabilityProviderSpec, ClusterCapabilityProvider};
@@ -39,6 +41,7 @@ pub fn manifests() -> Result<Vec<(&'static str, String)>, ManifestError> {
         ("capabilityproviders", CapabilityProvider::crd()),
         ("clustercapabilityproviders", ClusterCapabilityProvider::crd()),
         ("capabilityexecutions", CapabilityExecution::crd()),
+        ("executionpolicies", ExecutionPolicy::crd()),
     ]
     .into_iter()
     .map(|(name, crd)| {

@@ -2,8 +2,8 @@
 
 use ccos_policy::{
     Capability, Context, Expiry, Found, HostPattern, Isolation, IsolationProfile, Isolations, Level, Limits, List,
-    NamePattern, OnExpiry, Outbound, PathPattern, Peer, Permissions, PortRange, Request, RequiredPermissions, Requires,
-    Snapshot, Use,
+    NamePattern, NoPolicies, OnExpiry, Outbound, PathPattern, Peer, Permissions, PortRange, Request,
+    RequiredPermissions, Requires, Snapshot, Use,
 };
 
 pub(crate) type Question = (Request, Snapshot);
@@ -53,6 +53,7 @@ pub(crate) fn question(permissions: Permissions, required: RequiredPermissions) 
         may_use: Use::Allowed,
         capability: Found::Valid(capability),
         isolations: Isolations([(Isolation::GVisor, gvisor)].into()),
+        policies: std::sync::Arc::new(NoPolicies),
     };
     (request, snapshot)
 }

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod digest;
 pub mod end;
 pub mod object;
+pub mod policing;
 pub mod receipt;
 pub mod reference;
 pub mod review;
@@ -20,4 +21,5 @@ pub mod wire;
 
 pub use cluster::ClusterProfile;
 pub use object::{AnyContext, AnyProvider};
+pub use policing::Policing;
 pub use review::{Verdict, review};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::object::{AnyContext, AnyProvider, context_display};
+use crate::policing::Policing;
 use crate::wire::{self, FieldErrors};
 
 /// What an execution's references led to.
@@ -17,6 +18,8 @@ pub struct References {
     pub provider: Option<AnyProvider>,
     /// Whether the requester may use the context.
     pub may_use: Use,
+    /// What ExecutionPolicies say of it.
+    pub policing: Policing,
 }
 
 /// What comes of a review. Short-lived, so that its size matters less than a box in every match.
@@ -52,6 +55,7 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
         may_use: found.may_use.clone(),
         capability: wire::capability(found.provider.as_ref(), &object.spec.capability_ref),
         isolations: isolations.clone(),
+        policies: found.policing.of(object, found.context.as_ref(), found.provider.as_ref()),
     };
     Verdict::Decided(ccos_policy::decide(&request, &snapshot))
 }

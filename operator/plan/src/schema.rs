@@ -4,11 +4,12 @@
 //! Patterns and CEL rules are left to it: what they say, [`crate::wire`] says too, and better. The webhook looks because
 //! the kinds may be newer than it is: a restriction that it does not know must be refused, not ignored.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use ccos_crds::{
-    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy,
+    SecurityContext,
 };
 use kube::CustomResourceExt as _;
 use serde_json::{Map, Value};
@@ -23,6 +24,7 @@ static SPECS: LazyLock<Vec<(&'static str, Value)>> = LazyLock::new(|| {
         ("ClusterSecurityContext", ClusterSecurityContext::crd()),
         ("CapabilityProvider", CapabilityProvider::crd()),
         ("ClusterCapabilityProvider", ClusterCapabilityProvider::crd()),
+        ("ExecutionPolicy", ExecutionPolicy::crd()),
     ]
     .into_iter()
     .map(|(kind, crd)| {
@@ -99,16 +101,18 @@ impl Faults {
     fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, at: &str, open: bool) {
         let properties = schema.get("properties").and_then(Value::as_object);
         let rest = schema.get("additionalProperties");
-        for (name, value) in fields {
+        // In one order, whether or not something else that is linked makes maps keep theirs.
+        let fields: BTreeMap<&String, &Value> = fields.iter().collect();
+        for (name, value) in &fields {
             let at = format!("{at}.{name}");
-            match (properties.and_then(|all| all.get(name)), rest) {
+            match (properties.and_then(|all| all.get(*name)), rest) {
                 (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => self.look(schema, value, &at),
                 (None, _) if open => {}
                 (None, _) => self.add(&at, "unknown field".to_owned()),
             }
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        for name in required.filter_map(Value::as_str).filter(|name| !fields.contains_key(*name)) {
+        for name in required.filter_map(Value::as_str).filter(|name| !fields.keys().any(|given| given == name)) {
             self.add(&format!("{at}.{name}"), "is required".to_owned());
         }
     }

@@ -10,7 +10,10 @@ fn main() -> ExitCode {
         eprintln!("usage: docgen FOLDER");
         return ExitCode::from(2);
     };
-    for (name, text) in [("status.md", reference::status()), ("reasons.md", reference::reasons())] {
+    let schema = ccos_cedar::SCHEMA.to_owned();
+    for (name, text) in
+        [("status.md", reference::status()), ("reasons.md", reference::reasons()), ("policies.cedarschema", schema)]
+    {
         let path = Path::new(&folder).join(name);
         if let Err(error) = std::fs::write(&path, text.trim_end().to_owned() + "\n") {
             eprintln!("cannot write {}: {error}", path.display());

@@ -68,6 +68,11 @@ impl Faults {
         })
     }
 
+    /// The faults that were noted.
+    pub(crate) fn into_errors(self) -> FieldErrors {
+        FieldErrors(self.0)
+    }
+
     /// The value, if there were no faults.
     pub(crate) fn none_or<T>(self, value: T) -> Result<T, FieldErrors> {
         if self.0.is_empty() { Ok(value) } else { Err(FieldErrors(self.0)) }

@@ -4,6 +4,7 @@ mod context;
 mod execution;
 pub(crate) mod faults;
 mod permissions;
+mod policy;
 mod provider;
 pub mod unheld;
 
@@ -11,4 +12,5 @@ pub use context::context;
 pub(crate) use execution::isolation_wire;
 pub use execution::{INPUT_LIMIT, request};
 pub use faults::{FieldError, FieldErrors};
+pub use policy::{policy, policy_fits};
 pub use provider::{capability, image, provider};

@@ -43,6 +43,7 @@ pub(crate) fn case() -> Case {
             may_use: Use::Allowed,
             capability: Found::Valid(capability),
             isolations: Isolations(isolations.into()),
+            policies: std::sync::Arc::new(NoPolicies),
         },
     }
 }

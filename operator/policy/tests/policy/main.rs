@@ -14,3 +14,4 @@ mod network;
 mod order;
 mod patterns;
 mod permissions;
+mod policies;
