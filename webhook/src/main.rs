@@ -8,19 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum_server::Handle;
-use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext};
+use ccos_crds::{
+    CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy, SecurityContext,
+};
 use ccos_plan::ClusterProfile;
+use ccos_plan::policing::Shelf;
 use ccos_webhook::certificates;
 use ccos_webhook::keys::{self, Shared};
+use ccos_webhook::policies::{self, Kept};
 use ccos_webhook::probes::{self, Metrics, Probes};
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{self, App};
 use ccos_webhook::tls::{self, Keeper, Source};
-use ccos_webhook::watch::{self, Pulses};
+use ccos_webhook::watch::{self, Pulse, Pulses};
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::runtime::reflector::{self, Lookup, Store};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -127,6 +131,8 @@ async fn run(args: Args) -> Result<(), StartError> {
         providers: cache::<CapabilityProvider>(&client, &pulses, "CapabilityProvider"),
         cluster_providers: cache::<ClusterCapabilityProvider>(&client, &pulses, "ClusterCapabilityProvider"),
     };
+    let policing = keep_policies(&client, &pulses);
+    let (policies, namespaces) = (policing.policies.clone(), policing.namespaces.clone());
     let configurations = Arc::new(Notify::new());
     keep_keys(&client, &args.namespace, &pulses, keys.clone(), Arc::clone(&configurations));
     let keeper = keep_certificate(&client, &args, &pulses, keys.clone(), configurations);
@@ -141,6 +147,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let app = App {
         client,
         caches: caches.clone(),
+        kept: policing,
         isolations: profile.isolations,
         keys,
         metrics,
@@ -151,7 +158,8 @@ async fn run(args: Args) -> Result<(), StartError> {
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
     let server = tokio::spawn(server.serve(router.into_make_service()));
     tokio::spawn(async move {
-        if filled(&caches).await {
+        let restricted = policies.wait_until_ready().await.is_ok() && namespaces.wait_until_ready().await.is_ok();
+        if restricted && filled(&caches).await {
             serving.store(true, Ordering::Relaxed);
             tracing::info!("is ready");
         }
@@ -187,6 +195,18 @@ fn profile(path: &std::path::Path) -> Result<ClusterProfile, StartError> {
     ClusterProfile::parse(&text).map_err(|source| StartError::ProfileText { path: name, source })
 }
 
+fn keep_policies(client: &Client, pulses: &Pulses) -> Kept {
+    let pulse = pulses.add("ExecutionPolicy");
+    let age = Arc::clone(&pulse);
+    Kept {
+        policies: reflect::<ExecutionPolicy>(client, pulse, |object| object.metadata.managed_fields = None),
+        age: Box::new(move || age.age()),
+        namespaces: reflect::<Namespace>(client, pulses.add("Namespace"), policies::strip),
+        shelf: Shelf::default(),
+    }
+}
+
+/// A copy of all objects of a kind whose largest part the decision does not look at.
 fn cache<K>(client: &Client, pulses: &Pulses, kind: &'static str) -> Store<K>
 where
     K: Resource<DynamicType = ()>
@@ -198,12 +218,24 @@ where
         + Sync
         + 'static,
 {
+    reflect(client, pulses.add(kind), |object: &mut K| object.managed_fields_mut().clear())
+}
+
+fn reflect<K>(client: &Client, pulse: Arc<Pulse>, strip: fn(&mut K)) -> Store<K>
+where
+    K: Resource<DynamicType = ()>
+        + Lookup<DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + Sync
+        + 'static,
+{
     let (store, mut writer) = reflector::store::<K>();
-    let (api, pulse) = (Api::<K>::all(client.clone()), pulses.add(kind));
+    let api = Api::<K>::all(client.clone());
     tokio::spawn(watch::run(api, watcher::Config::default(), pulse, move |event| {
-        // The decision does not look at it, and it is often the largest part.
-        let event = event.modify(|object| object.managed_fields_mut().clear());
-        writer.apply_watcher_event(&event);
+        writer.apply_watcher_event(&event.modify(strip));
     }));
     store
 }

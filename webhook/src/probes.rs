@@ -39,6 +39,12 @@ struct Denied {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Objected {
+    policy: String,
+    mode: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Watched {
     kind: &'static str,
 }
@@ -49,6 +55,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     reviews: Family<Reviewed, Counter>,
     denials: Family<Denied, Counter>,
+    objections: Family<Objected, Counter>,
     seconds: Histogram,
     ages: Family<Watched, Gauge>,
 }
@@ -57,19 +64,27 @@ impl Default for Metrics {
     fn default() -> Self {
         let reviews = Family::<Reviewed, Counter>::default();
         let denials = Family::<Denied, Counter>::default();
+        let objections = Family::<Objected, Counter>::default();
         // Between what a decision costs and what the API server waits for.
         let seconds = Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
         let ages = Family::<Watched, Gauge>::default();
         let mut registry = Registry::with_prefix("ccos");
         registry.register("webhook_reviews", "Admission reviews that were answered", reviews.clone());
         registry.register("webhook_denials", "Reasons for which executions were denied", denials.clone());
+        let what = "Objections of policies, by their ExecutionPolicy and what it does about them";
+        registry.register("webhook_policy_objections", what, objections.clone());
         registry.register("webhook_review_seconds", "Time to answer an admission review", seconds.clone());
         registry.register("watch_last_event_age_seconds", "Time since a watch was last heard of", ages.clone());
-        Self { registry: Arc::new(registry), reviews, denials, seconds, ages }
+        Self { registry: Arc::new(registry), reviews, denials, objections, seconds, ages }
     }
 }
 
 impl Metrics {
+    /// Counts an objection of a policy.
+    pub fn objected(&self, policy: &str, mode: &'static str) {
+        self.objections.get_or_create(&Objected { policy: policy.to_owned(), mode }).inc();
+    }
+
     /// Counts a review and, if it was denied, each reason.
     pub fn reviewed(&self, labels: &Reviewed, reasons: &[String], took: Duration) {
         self.reviews.get_or_create(labels).inc();
@@ -125,7 +140,7 @@ async fn readyz(State(probes): State<Probes>) -> Response {
     } else if probes.keys.get().is_none() {
         "has no receipt key yet\n"
     } else if !probes.serving.load(Ordering::Relaxed) {
-        "has no certificate, or has not read all contexts and providers yet\n"
+        "has no certificate, or has not read all contexts, providers and policies yet\n"
     } else {
         return "ok\n".into_response();
     };

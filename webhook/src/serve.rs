@@ -11,7 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::AnyContext;
-use ccos_policy::Isolations;
+use ccos_policy::policies::{Ground, Objection};
+use ccos_policy::{Cause, Isolations, Remark};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
+use crate::policies::Kept;
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
 use crate::references::{Caches, Found, Freshness, find};
@@ -35,6 +37,8 @@ pub struct App {
     pub client: Client,
     /// Contexts and providers.
     pub caches: Caches,
+    /// What ExecutionPolicies say.
+    pub kept: Kept,
     /// What the cluster can do.
     pub isolations: Isolations,
     /// The receipt keys.
@@ -143,10 +147,12 @@ impl App {
         };
         let uid = request.uid.clone();
         let (verdict, response) = match verdict {
-            Ok(Allowed { changes, warnings }) => match admission::Response::allowed(uid.clone(), &changes, warnings) {
-                Ok(response) => (Ok(()), response),
-                Err(error) => refuse(uid, request, Refusal::try_again(&error)),
-            },
+            Ok(Allowed { changes, warnings, remarks }) => {
+                match admission::Response::allowed(uid.clone(), &changes, warnings) {
+                    Ok(response) => (Ok(remarks), response),
+                    Err(error) => refuse(uid, request, Refusal::try_again(&error)),
+                }
+            }
             Err(refusal) => refuse(uid, request, refusal),
         };
         self.write_down(webhook, request, asked.as_ref().ok(), &verdict, started.elapsed());
@@ -163,7 +169,7 @@ impl App {
             (_, Asked::Unchanged) => Ok(Allowed::default()),
             (Webhook::Mutate, Asked::Created(object)) => self.admit(request, object, now).await,
             (Webhook::Mutate, Asked::Changed { old, new }) => Ok(execution::restored(old, new)),
-            (Webhook::Mutate, Asked::Context(_) | Asked::Provider(_)) => {
+            (Webhook::Mutate, Asked::Context(_) | Asked::Provider(_) | Asked::Policy(_)) => {
                 Err(Refusal::unreadable(format!("{} is not expected at /mutate", request.kind.kind)))
             }
             (Webhook::Validate, Asked::Created(object)) => self.confirm(request, object, now).await,
@@ -180,6 +186,7 @@ impl App {
                 let refused = self.refused(request, rights::to_provide(object, namespace)).await?;
                 grant::provider(object, &request.requester_display(), &refused)
             }
+            (Webhook::Validate, Asked::Policy(object)) => grant::policy(object, &self.kept.stored()?),
         }
     }
 
@@ -189,12 +196,15 @@ impl App {
         let namespace = request.namespace.as_deref().unwrap_or_default();
         let mut questions = rights::to_read(namespace, &object.spec);
         questions.push(rights::to_use(namespace, &object.spec.context_ref));
-        let (refused, found) =
-            futures::join!(self.refused(request, questions), self.find(request, object, Freshness::Cached));
-        let (refused, mut found) = (refused?, found?);
-        let decide = |found: &Found| {
-            execution::decide(object, &request.requester_display(), found, &refused, &self.isolations, now)
-        };
+        let (refused, found, policing) = futures::join!(
+            self.refused(request, questions),
+            self.find(request, object, Freshness::Cached),
+            self.kept.policing(&self.client, request)
+        );
+        let (refused, mut found, policing) = (refused?, found?, policing?);
+        let rules = (&self.isolations, &policing);
+        let decide =
+            |found: &Found| execution::decide(object, &request.requester_display(), found, &refused, rules, now);
         let admitted = match decide(&found) {
             Ok(admitted) => admitted,
             // The caches may be a moment behind what the requester has just applied; a no is only said of what is there.
@@ -221,7 +231,8 @@ impl App {
             found = self.find(request, object, Freshness::Live).await?;
         }
         let requester = request.requester_display();
-        execution::confirmed(object, &requester, &claims, &found, &self.isolations, now)
+        let policing = self.kept.policing(&self.client, request).await?;
+        execution::confirmed(object, &requester, &claims, &found, (&self.isolations, &policing), now)
     }
 
     fn signing(&self) -> Result<Arc<Signing>, Refusal> {
@@ -249,7 +260,7 @@ impl App {
         webhook: Webhook,
         request: &Request,
         asked: Option<&Asked>,
-        verdict: &Result<(), Refusal>,
+        verdict: &Result<Vec<Remark>, Refusal>,
         took: Duration,
     ) {
         let causes = verdict.as_ref().err().map(Refusal::causes).unwrap_or_default();
@@ -260,6 +271,7 @@ impl App {
             Some(Asked::Context(AnyContext::Cluster(_))) => "ClusterSecurityContext",
             Some(Asked::Provider(ccos_plan::AnyProvider::Namespaced(_))) => "CapabilityProvider",
             Some(Asked::Provider(ccos_plan::AnyProvider::Cluster(_))) => "ClusterCapabilityProvider",
+            Some(Asked::Policy(_)) => "ExecutionPolicy",
             Some(Asked::Unchanged) => "unchanged",
             None => "unknown",
         };
@@ -271,7 +283,7 @@ impl App {
         let execution = match asked {
             Some(Asked::Created(object)) => Some(object),
             Some(Asked::Changed { old: _, new }) => Some(new),
-            Some(Asked::Context(_) | Asked::Provider(_) | Asked::Unchanged) | None => None,
+            Some(Asked::Context(_) | Asked::Provider(_) | Asked::Policy(_) | Asked::Unchanged) | None => None,
         };
         // Names and reasons only: inputs and values of variables are never written down.
         tracing::info!(
@@ -292,13 +304,61 @@ impl App {
             micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "reviewed"
         );
+        for (mode, objection) in objections(verdict) {
+            self.metrics.objected(&objection.by, mode);
+            if mode != "Enforce" {
+                write_objection(request, mode, objection);
+            }
+        }
         if let Err(Refusal::TryAgain(why) | Refusal::Unreadable(why)) = verdict {
             tracing::warn!(uid = request.uid, why, "could not decide");
         }
     }
 }
 
-fn refuse(uid: String, request: &Request, refusal: Refusal) -> (Result<(), Refusal>, admission::Response) {
+/// What ExecutionPolicies had against it, each with the mode that it was said in.
+fn objections(verdict: &Result<Vec<Remark>, Refusal>) -> Vec<(&'static str, &Objection)> {
+    match verdict {
+        Ok(remarks) => remarks
+            .iter()
+            .map(|remark| match remark {
+                Remark::Warn(objection) => ("Warn", objection),
+                Remark::Audit(objection) => ("Audit", objection),
+            })
+            .collect(),
+        Err(Refusal::Denied { message: _, denials }) => denials
+            .iter()
+            .filter_map(|denial| {
+                if let Cause::PolicyDenied(objection) = &denial.cause { Some(("Enforce", objection)) } else { None }
+            })
+            .collect(),
+        Err(
+            Refusal::Invalid(_)
+            | Refusal::Forbidden(_)
+            | Refusal::Receipt(_)
+            | Refusal::Unreadable(_)
+            | Refusal::TryAgain(_),
+        ) => Vec::new(),
+    }
+}
+
+fn write_objection(request: &Request, mode: &'static str, objection: &Objection) {
+    tracing::info!(
+        target: "ccos::audit",
+        uid = request.uid,
+        namespace = request.namespace.as_deref().unwrap_or_default(),
+        name = request.name,
+        requester = request.user_info.username.as_deref().unwrap_or_default(),
+        dry_run = request.is_dry_run(),
+        execution_policy = objection.by,
+        mode,
+        evaluated = !matches!(objection.ground, Ground::Failed(_) | Ground::Unreadable(_)),
+        message = objection.to_string(),
+        "an ExecutionPolicy that does not enforce would have denied"
+    );
+}
+
+fn refuse(uid: String, request: &Request, refusal: Refusal) -> (Result<Vec<Remark>, Refusal>, admission::Response) {
     let response = admission::Response::refused(uid, refusal.status(&Subject::of(request)));
     (Err(refusal), response)
 }

@@ -35,7 +35,7 @@ impl Fault {
         let mut message = diagnostic.to_string();
         // Cedar names the policy by a number of its own; the place says it better.
         if let Some((_, rest)) = message.strip_prefix("for policy `").and_then(|rest| rest.split_once('`')) {
-            message = rest.trim_start_matches([',', ':', ' ']).to_owned();
+            message = String::from(rest.trim_start_matches([',', ':', ' ']));
         }
         for label in labels.iter().filter_map(|label| label.label()) {
             message.push_str(": ");

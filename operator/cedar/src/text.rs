@@ -78,15 +78,13 @@ fn clause(policy: &Policy) -> Clause {
 }
 
 fn label(policy: &Policy) -> String {
-    match policy.annotation("id").filter(|id| !id.is_empty()) {
-        Some(id) => format!("policy {id:?}"),
-        None => {
-            // Cedar numbers the policies of a text from 0.
-            let id = policy.id().to_string();
-            let number = id.strip_prefix("policy").and_then(|number| number.parse::<usize>().ok());
-            number.map_or(id, |number| format!("policy {}", number + 1))
-        }
+    if let Some(id) = policy.annotation("id").filter(|id| !id.is_empty()) {
+        return format!("policy {id:?}");
     }
+    // Cedar numbers the policies of a text from 0.
+    let id = policy.id().to_string();
+    let number = id.strip_prefix("policy").and_then(|number| number.parse::<usize>().ok());
+    number.map_or(id, |number| format!("policy {}", number + 1))
 }
 
 /// What Cedar knows and an ExecutionPolicy can't hold: accepted, it would do nothing, and its author would not know.

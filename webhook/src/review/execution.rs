@@ -3,10 +3,11 @@
 use ccos_crds::CapabilityExecution;
 use ccos_crds::RECEIPT_ANNOTATION;
 use ccos_crds::execution::DesiredState;
+use ccos_plan::Policing;
 use ccos_plan::receipt::{Claims, Keys, spec_digest};
 use ccos_plan::review::{References, Verdict as Reviewed, rejection, review};
 use ccos_plan::wire::{FieldError, FieldErrors};
-use ccos_policy::{Admitted, Decision, Denials, Isolations, Use};
+use ccos_policy::{Admitted, Decision, Denials, Isolations, Remark, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -27,7 +28,7 @@ pub fn decide(
     requester: &str,
     found: &Found,
     refused: &[Question],
-    isolations: &Isolations,
+    (isolations, policing): (&Isolations, &Policing),
     now: Timestamp,
 ) -> Result<Admitted, Refusal> {
     let Found { context, provider } = found.clone();
@@ -35,7 +36,8 @@ pub fn decide(
         refused.iter().partition(|question| question.verb == Verb::Use);
     let may_use = if may_use.is_empty() { Use::Allowed } else { Use::Forbidden(requester.to_owned()) };
     let forbidden = Denials::from_vec(may_read.iter().map(|question| question.denial(requester)).collect());
-    let denials = match review(object, &References { context, provider, may_use }, isolations, now) {
+    let references = References { context, provider, may_use, policing: policing.clone() };
+    let denials = match review(object, &references, isolations, now) {
         Reviewed::Invalid(errors) => return Err(Refusal::Invalid(errors)),
         Reviewed::Decided(Decision::Admitted(admitted)) => match forbidden {
             None => return Ok(admitted),
@@ -67,13 +69,14 @@ pub fn stamped(
     };
     let receipt = receipt::stamp(object, request, (context, provider), admitted, key, now)
         .map_err(|error| Refusal::try_again(&error))?;
-    Ok(Allowed { changes: receipt::change(object, Some(&receipt)).into_iter().collect(), warnings: Vec::new() })
+    let changes = receipt::change(object, Some(&receipt)).into_iter().collect();
+    Ok(Allowed { changes, ..Allowed::default() })
 }
 
 /// The mutating webhook's answer to a change: the receipt stays what it was.
 pub fn restored(old: &CapabilityExecution, new: &CapabilityExecution) -> Allowed {
     let receipt = old.annotations().get(RECEIPT_ANNOTATION).map(String::as_str);
-    Allowed { changes: receipt::change(new, receipt).into_iter().collect(), warnings: Vec::new() }
+    Allowed { changes: receipt::change(new, receipt).into_iter().collect(), ..Allowed::default() }
 }
 
 /// The receipt of an object that is being created, before anything is fetched for it.
@@ -98,12 +101,12 @@ pub fn confirmed(
     requester: &str,
     claims: &Claims,
     found: &Found,
-    isolations: &Isolations,
+    (isolations, policing): (&Isolations, &Policing),
     now: Timestamp,
 ) -> Verdict {
     // Nobody is asked again what the requester may do: the receipt is ours, moments old, and of this requester, this
     // spec and this context, so the question would be the same one.
-    let admitted = decide(object, requester, found, &[], isolations, now)?;
+    let admitted = decide(object, requester, found, &[], (isolations, policing), now)?;
     let (Some(context), Some(provider)) = (&found.context, &found.provider) else {
         return Err(Refusal::TryAgain("admitted without its references".to_owned()));
     };
@@ -112,7 +115,13 @@ pub fn confirmed(
     }
     receipt::fits(claims, (context, provider), &object.spec.capability_ref.id, &admitted)
         .map_err(|error| Refusal::Receipt(error.to_string()))?;
-    Ok(Allowed::default())
+    // Here alone: said by both webhooks, they would be said twice.
+    let remarks = admitted.remarks().to_vec();
+    let warnings = remarks.iter().filter_map(|remark| match remark {
+        Remark::Warn(objection) => Some(format!("admitted, though {objection}")),
+        Remark::Audit(_) => None,
+    });
+    Ok(Allowed { warnings: warnings.collect(), remarks, ..Allowed::default() })
 }
 
 /// What may change of an execution: `desiredState`, and metadata but for the receipt.

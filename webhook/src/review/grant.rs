@@ -1,5 +1,8 @@
-//! Contexts and providers: whether they can be understood, and whether their author may write what they say.
+//! Contexts, providers and policies: whether they can be understood, and whether their author may write what they say.
 
+use std::sync::Arc;
+
+use ccos_crds::ExecutionPolicy;
 use ccos_plan::wire::{self, FieldError};
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::Unheld;
@@ -21,7 +24,8 @@ pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: 
         .unheld
         .iter()
         .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
-    Ok(Allowed { changes: Vec::new(), warnings: expired.into_iter().chain(unheld).collect() })
+    let warnings = expired.into_iter().chain(unheld).collect();
+    Ok(Allowed { warnings, ..Allowed::default() })
 }
 
 /// A provider that its author wants to write; `refused` as for a context.
@@ -35,7 +39,19 @@ pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> 
         let field = unheld.field.as_str().trim_start_matches("provider.");
         format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
     };
-    Ok(Allowed { changes: Vec::new(), warnings: unheld.iter().map(warning).collect() })
+    Ok(Allowed { warnings: unheld.iter().map(warning).collect(), ..Allowed::default() })
+}
+
+/// An ExecutionPolicy that its author wants to write, beside those that are `stored`. Nobody is asked what its author may
+/// do: it only takes away.
+///
+/// # Errors
+/// All that is wrong with its text, or that there is no room for it.
+pub fn policy(object: &ExecutionPolicy, stored: &[Arc<ExecutionPolicy>]) -> Verdict {
+    let text = wire::policy(object).map_err(Refusal::Invalid)?;
+    wire::policy_fits(object, stored.iter().map(|other| &**other)).map_err(Refusal::Invalid)?;
+    let warnings = text.warnings().iter().map(|warning| format!("spec.cedar: {warning}")).collect();
+    Ok(Allowed { warnings, ..Allowed::default() })
 }
 
 fn may_write(requester: &str, refused: &[Question]) -> Result<(), Refusal> {

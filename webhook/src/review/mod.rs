@@ -7,10 +7,11 @@ pub mod refusal;
 use std::sync::Arc;
 
 use ccos_crds::execution::ContextKind;
-use ccos_crds::{CapabilityExecution, GROUP, VERSION};
+use ccos_crds::{CapabilityExecution, ExecutionPolicy, GROUP, VERSION};
 use ccos_plan::schema;
 use ccos_plan::wire::FieldErrors;
 use ccos_plan::{AnyContext, AnyProvider};
+use ccos_policy::Remark;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -25,6 +26,8 @@ pub struct Allowed {
     pub changes: Vec<Change>,
     /// For whoever asked.
     pub warnings: Vec<String>,
+    /// What ExecutionPolicies that do not enforce have against it.
+    pub remarks: Vec<Remark>,
 }
 
 /// Yes, or why not.
@@ -46,17 +49,20 @@ pub enum Asked {
     Context(AnyContext),
     /// A provider is created, or its spec changed.
     Provider(AnyProvider),
+    /// An ExecutionPolicy is created, or its spec changed.
+    Policy(Box<ExecutionPolicy>),
     /// Nothing that was reviewed changes: metadata of a context or a provider, or an object on its way out, which must
     /// be able to leave.
     Unchanged,
 }
 
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "CapabilityExecution",
     "SecurityContext",
     "ClusterSecurityContext",
     "CapabilityProvider",
     "ClusterCapabilityProvider",
+    "ExecutionPolicy",
 ];
 
 /// Reads a request.
@@ -117,6 +123,7 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
         "ClusterSecurityContext" => Asked::Context(AnyContext::Cluster(Arc::new(read("object", new)?))),
         "CapabilityProvider" => Asked::Provider(AnyProvider::Namespaced(Arc::new(read("object", new)?))),
         "ClusterCapabilityProvider" => Asked::Provider(AnyProvider::Cluster(Arc::new(read("object", new)?))),
+        "ExecutionPolicy" => Asked::Policy(Box::new(read("object", new)?)),
         other => return Err(Refusal::unreadable(format!("reviews of the kind {other:?} are not expected"))),
     })
 }

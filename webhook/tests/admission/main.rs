@@ -11,5 +11,6 @@
 mod executions;
 mod grants;
 mod malformed;
+mod policies;
 mod receipts;
 mod support;

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
+use ccos_plan::policing::Shelf;
 use ccos_plan::receipt::{Keys, encode_key, kid};
 use ccos_policy::{Isolation, IsolationProfile, Isolations};
 use ccos_webhook::keys::{Shared, Signing};
+use ccos_webhook::policies::Kept;
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{App, router};
@@ -16,6 +19,7 @@ use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::reflector::store;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -47,6 +51,12 @@ pub struct Cluster {
     rights: BTreeSet<String>,
     /// Answers 500 to everything.
     broken: bool,
+    /// The ExecutionPolicies.
+    policies: Vec<Value>,
+    /// Their watch has not read them yet.
+    policies_unread: bool,
+    /// How long ago it was heard of.
+    policies_age: Duration,
     now: Option<fn() -> Timestamp>,
 }
 
@@ -67,6 +77,29 @@ impl Cluster {
         let name = object["metadata"]["name"].as_str().unwrap();
         let path = format!("/apis/security.ccos.dev/v1alpha1/namespaces/n/capabilityproviders/{name}");
         self.objects.insert(path, object.clone());
+        self
+    }
+
+    pub fn with_policy(mut self, object: &Value) -> Self {
+        self.policies.push(object.clone());
+        self
+    }
+
+    /// The namespace `n`, with a label.
+    pub fn labelled(mut self, key: &str, value: &str) -> Self {
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {key: value}}});
+        self.objects.insert("/api/v1/namespaces/n".to_owned(), object);
+        self
+    }
+
+    pub fn without_policies_read(mut self) -> Self {
+        self.policies_unread = true;
+        self
+    }
+
+    pub fn with_policies_of(mut self, age: Duration) -> Self {
+        self.policies_age = age;
         self
     }
 
@@ -125,13 +158,29 @@ impl Cluster {
         Client::new(service, "default")
     }
 
+    fn kept(&self) -> Kept {
+        let (policies, mut writer) = store();
+        writer.apply_watcher_event(&Event::Init);
+        for object in &self.policies {
+            writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(object.clone()).unwrap()));
+        }
+        if self.policies_unread {
+            // Its writer lives on, as a watch does that has not got to the end of its list.
+            std::mem::forget(writer);
+        } else {
+            writer.apply_watcher_event(&Event::InitDone);
+        }
+        let age = self.policies_age;
+        Kept { policies, age: Box::new(move || age), namespaces: store().0, shelf: Shelf::default() }
+    }
+
     fn app(self) -> App {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
         let now = self.now.unwrap_or(now);
         App {
-            client: self.client(),
+            client: self.clone().client(),
             // Empty: everything is asked of the double.
             caches: Caches {
                 contexts: store().0,
@@ -139,6 +188,7 @@ impl Cluster {
                 providers: store().0,
                 cluster_providers: store().0,
             },
+            kept: self.kept(),
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
             keys: shared,
             metrics: Metrics::default(),
@@ -265,6 +315,14 @@ pub fn execution() -> Value {
             "capabilityRef": {"kind": "CapabilityProvider", "name": "p", "id": "a.b"},
             "inputs": {"city": "Paris"},
         },
+    })
+}
+
+pub fn policy(name: &str, mode: &str, cedar: &str) -> Value {
+    json!({
+        "apiVersion": "security.ccos.dev/v1alpha1", "kind": "ExecutionPolicy",
+        "metadata": {"name": name, "uid": format!("uid-{name}"), "generation": 1},
+        "spec": {"mode": mode, "cedar": cedar},
     })
 }
 
