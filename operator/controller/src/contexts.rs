@@ -86,7 +86,7 @@ where
     }
 }
 
-fn valid(parsed: Result<(), wire::FieldErrors>, metadata: &ObjectMeta, earlier: &[Condition]) -> Condition {
+pub(crate) fn valid(parsed: Result<(), wire::FieldErrors>, metadata: &ObjectMeta, earlier: &[Condition]) -> Condition {
     let (status, reason, message) = match parsed {
         Ok(()) => ("True", "Valid", String::new()),
         Err(errors) => ("False", "Invalid", errors.to_string().chars().take(16_000).collect()),
@@ -103,7 +103,7 @@ fn valid(parsed: Result<(), wire::FieldErrors>, metadata: &ObjectMeta, earlier: 
     }
 }
 
-async fn write<K>(api: &Api<K>, metadata: &ObjectMeta, status: &impl Serialize)
+pub(crate) async fn write<K>(api: &Api<K>, metadata: &ObjectMeta, status: &impl Serialize)
 where
     K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {

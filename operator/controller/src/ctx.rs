@@ -11,6 +11,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use tracing::warn;
 
 use crate::metrics::Metrics;
+use crate::policies::Policies;
 use crate::queue::Queue;
 use crate::waker::Waker;
 use crate::watches::Stores;
@@ -21,6 +22,7 @@ pub(crate) struct Ctx {
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
     pub(crate) stores: Stores,
+    pub(crate) policies: Policies,
     pub(crate) queue: Arc<Queue>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,

@@ -9,7 +9,7 @@ use ccos_crds::{
 use ccos_plan::object::context_resource;
 use ccos_plan::receipt::{Keys, Requester};
 use ccos_plan::review::References;
-use ccos_plan::{AnyContext, AnyProvider};
+use ccos_plan::{AnyContext, AnyProvider, Policing};
 use ccos_policy::Use;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
@@ -34,9 +34,15 @@ pub(crate) enum DereferenceError {
     /// The webhook has published no key: nothing can be verified, and nothing runs.
     #[error("ConfigMap {RECEIPT_KEYS} has no key: does the webhook run?")]
     NoKeys,
+    /// Nobody knows which policies there are: nothing starts.
+    #[error("the ExecutionPolicies were last read {0}s ago")]
+    PoliciesLost(u64),
+    /// Policies look at its labels.
+    #[error("Namespace {0:?} is not known yet")]
+    NoNamespace(String),
 }
 
-/// The context and the provider, without asking who may use them.
+/// The context and the provider, without asking who may use them, nor what ExecutionPolicies say.
 pub(crate) async fn references(
     client: &Client,
     stores: &Stores,
@@ -77,7 +83,7 @@ pub(crate) async fn references(
             }
         }
     };
-    Ok(References { context, provider, may_use: Use::NotAsked })
+    Ok(References { context, provider, may_use: Use::NotAsked, policing: Policing::NotAsked })
 }
 
 /// The context, as far as the cache knows.

@@ -8,6 +8,7 @@ mod error;
 mod lease;
 mod metrics;
 mod orphans;
+mod policies;
 mod queue;
 mod reconcile;
 mod serve;
@@ -111,13 +112,14 @@ async fn run(args: Args) -> Result<(), StartError> {
     metrics.leads();
 
     let queue = Arc::new(queue::Queue::default());
-    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue);
+    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
         stores,
+        policies,
         queue,
         recorder: Recorder::new(client, reporter),
         metrics,
@@ -125,6 +127,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     });
     // Caches first: with half of them, a pod that exists would look lost.
     ctx.stores.ready().await;
+    ctx.policies.ready().await;
     info!("caches are filled");
     ctx.metrics.ready();
 

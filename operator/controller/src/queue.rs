@@ -1,7 +1,7 @@
 //! What the controller remembers between two looks, and the cache does not show yet. All of it may be lost: a new leader
 //! finds pods in its cache, and receipts in annotations.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,10 @@ pub(crate) struct Told {
     pub(crate) generation: Option<i64>,
     /// UID and generation of its context.
     pub(crate) context: (Option<String>, Option<i64>),
+    /// Revision of the policies.
+    pub(crate) policies: u64,
+    /// Labels of its namespace, where there are policies.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// Places, nonces and patience, by the UID of an execution.

@@ -11,6 +11,7 @@ use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
+use ccos_policy::Remark;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -76,6 +77,8 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     };
     let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
+    let policies = ctx.policies.seen(object)?;
+    found.policing = policies.policing(&claims.requester);
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
         Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
@@ -94,7 +97,7 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
     let gone = || Turn::Wait("its context is gone".to_owned());
-    let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, class, ctx));
+    let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, (class, &policies), ctx));
     if let Turn::Wait(message) = turn.unwrap_or_else(gone) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
     }
@@ -128,6 +131,7 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
+            remark(object, granted);
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
             Ok(Started::Pod)
@@ -146,6 +150,17 @@ async fn start(
             let end = End::new(EndReason::InternalError, format!("the API server refuses it: {message}"));
             finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held)
         }
+    }
+}
+
+/// Writes down what policies that do not enforce had against what starts: they may be newer than its admission.
+fn remark(object: &CapabilityExecution, granted: &Granted) {
+    for remark in granted.admitted.remarks() {
+        let (mode, objection) = match remark {
+            Remark::Warn(objection) => ("Warn", objection),
+            Remark::Audit(objection) => ("Audit", objection),
+        };
+        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
     }
 }
 

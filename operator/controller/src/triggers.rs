@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use ccos_crds::execution::{ContextKind, ProviderKind};
 use ccos_crds::{
-    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext,
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy,
+    SecurityContext,
 };
 use ccos_plan::build::names::{self, MANAGED_BY};
 use ccos_plan::status;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::Api;
 use kube::runtime::controller::{Config, Controller};
@@ -22,6 +23,7 @@ use crate::contexts;
 use crate::ctx::Ctx;
 use crate::error::error_policy;
 use crate::orphans;
+use crate::policies::{self, Policies};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::waker::Waker;
@@ -38,6 +40,7 @@ pub(crate) struct Triggers {
     cluster_contexts: mpsc::UnboundedReceiver<ClusterSecurityContext>,
     providers: mpsc::UnboundedReceiver<CapabilityProvider>,
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
+    policies: mpsc::UnboundedReceiver<ExecutionPolicy>,
     orphans: mpsc::UnboundedReceiver<Pod>,
     ended: mpsc::UnboundedReceiver<()>,
 }
@@ -47,7 +50,7 @@ const PAGE: u32 = 50;
 
 /// Starts all watches.
 #[expect(clippy::too_many_lines, reason = "one row for each watch, and what it wakes: a table in code")]
-pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (Stores, Waker, Triggers) {
+pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (Stores, Policies, Waker, Triggers) {
     let all = watcher::Config::default;
     let managed = || all().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
     // No watch may end unnoticed: the sender of each is dropped with its task.
@@ -162,6 +165,19 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
             waker.all(|one| one.namespace() == namespace && status::attempted(one).is_none());
         }
     });
+    let (namespaces, writer) = reflector::store::<Namespace>();
+    watch(Api::all(client.clone()), all(), policies::strip, writer, alive.clone(), {
+        let waker = waker.clone();
+        move |touched: Touched<Namespace>| {
+            // Policies look at them.
+            if touched.before.is_some_and(|before| before.metadata.labels != touched.object.metadata.labels) {
+                let name = touched.object.name_any();
+                waker.all(|one| one.namespace().as_ref() == Some(&name) && status::attempted(one).is_none());
+            }
+        }
+    });
+    let (to_policies, policies_rx) = mpsc::unbounded();
+    let policies = Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, alive.clone());
     let (keys, writer) = reflector::store::<ConfigMap>();
     let only = all().fields("metadata.name=ccos-receipt-keys");
     watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive, {
@@ -188,10 +204,11 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         cluster_contexts: cluster_contexts_rx,
         providers: providers_rx,
         cluster_providers: cluster_providers_rx,
+        policies: policies_rx,
         orphans: orphans_rx,
         ended,
     };
-    (stores, waker, triggers)
+    (stores, policies, waker, triggers)
 }
 
 /// What of a node decides whether a runtime is there.
@@ -206,8 +223,17 @@ fn runtimes(node: &Node) -> impl PartialEq + use<> {
 impl Triggers {
     /// Reconciles until a watch ends.
     pub(crate) async fn run(self, ctx: Arc<Ctx>) {
-        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, orphans, mut ended } =
-            self;
+        let Self {
+            woken,
+            executions,
+            contexts,
+            cluster_contexts,
+            providers,
+            cluster_providers,
+            policies,
+            orphans,
+            mut ended,
+        } = self;
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(woken)
@@ -219,6 +245,7 @@ impl Triggers {
             () = each(cluster_contexts, |object| contexts::cluster(&ctx, object)) => {},
             () = each(providers, |object| contexts::provider(&ctx, object)) => {},
             () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
+            () = each(policies, |object| policies::status(&ctx, object)) => {},
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
             _ = ended.next() => {},
         }

@@ -15,6 +15,7 @@ use crate::apply;
 use crate::ctx::Ctx;
 use crate::dereference;
 use crate::orphans;
+use crate::policies::Seen;
 use crate::queue::{Line, Place, Told};
 
 /// Whether it is an execution's turn; if so, it holds its place from here on.
@@ -22,7 +23,7 @@ pub(crate) fn turn(
     object: &CapabilityExecution,
     context: &AnyContext,
     admitted: &Admitted,
-    class: Option<&RuntimeClass>,
+    (class, policies): (Option<&RuntimeClass>, &Seen),
     ctx: &Ctx,
 ) -> Turn {
     let none = Weight { memory: Bytes(0), cpu: Cores { millis: 0 } };
@@ -32,7 +33,7 @@ pub(crate) fn turn(
     let uid = Ticket::of(object).uid;
     match &turn {
         Turn::Go => drop(places.insert(uid, Place { weight, line: line(object) })),
-        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight)),
+        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, policies)),
     }
     turn
 }
@@ -47,7 +48,7 @@ pub(crate) struct Waits {
 pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Option<Waits> {
     let before = ctx.queue.told(&Ticket::of(object).uid)?;
     let context = dereference::cached_context(&ctx.stores, object)?;
-    if before != told(object, &context, before.weight) {
+    if before != told(object, &context, before.weight, &ctx.policies.seen(object).ok()?) {
         return None;
     }
     let expires = step::expires_at(&context, now);
@@ -58,9 +59,15 @@ pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestam
     matches!(turn, Turn::Wait(_)).then_some(Waits { expires })
 }
 
-fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight) -> Told {
+fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, policies: &Seen) -> Told {
     let metadata = context.metadata();
-    Told { weight, generation: object.metadata.generation, context: (metadata.uid.clone(), metadata.generation) }
+    Told {
+        weight,
+        generation: object.metadata.generation,
+        context: (metadata.uid.clone(), metadata.generation),
+        policies: policies.revision,
+        labels: policies.labels.clone(),
+    }
 }
 
 fn decide(
