@@ -19,19 +19,20 @@ pub struct Case {
 /// With as much as there can be to each attribute.
 pub fn full() -> Case {
     let mut permissions = Permissions::default();
-    permissions.filesystem.read = vec!["/data/**".parse().unwrap()];
-    permissions.filesystem.write = vec!["/out".parse().unwrap()];
-    permissions.filesystem.execute = vec!["/opt/lib".parse().unwrap()];
+    permissions.filesystem.read = vec!["/data/**".parse().unwrap()].into();
+    permissions.filesystem.write = vec!["/out".parse().unwrap()].into();
+    permissions.filesystem.execute = vec!["/opt/lib".parse().unwrap()].into();
     let ports = vec![PortRange::new(443, 443).unwrap()];
     permissions.network.outbound = vec![
         Outbound { peer: Peer::Host("api.example.com".parse().unwrap()), ports: ports.clone() },
         Outbound { peer: Peer::Cidr("203.0.113.0/24".parse().unwrap()), ports },
-    ];
-    permissions.system.commands = vec!["/bin/sh".parse().unwrap()];
+    ]
+    .into();
+    permissions.system.commands = vec!["/bin/sh".parse().unwrap()].into();
     permissions.system.process_creation = ProcessCreation::Allowed;
-    permissions.environment.read = vec!["APP_*".parse().unwrap()];
-    permissions.environment.write = vec!["LANG".parse().unwrap()];
-    permissions.ipc.connect = vec!["/run/app.sock".parse().unwrap()];
+    permissions.environment.read = vec!["APP_*".parse().unwrap()].into();
+    permissions.environment.write = vec!["LANG".parse().unwrap()].into();
+    permissions.ipc.connect = vec!["/run/app.sock".parse().unwrap()].into();
     let mut limits = Level::Full.default_limits();
     limits.network_bytes_per_second = Some(ccos_policy::Bytes(1 << 20));
     Case {
