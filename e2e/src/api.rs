@@ -62,6 +62,7 @@ pub fn path(kind: &str, namespace: &str) -> String {
         "CapabilityExecution" => format!("{OURS}/namespaces/{namespace}/capabilityexecutions"),
         "ClusterSecurityContext" => format!("{OURS}/clustersecuritycontexts"),
         "ClusterCapabilityProvider" => format!("{OURS}/clustercapabilityproviders"),
+        "ExecutionPolicy" => format!("{OURS}/executionpolicies"),
         other => panic!("no path of the kind {other:?}"),
     }
 }

@@ -97,6 +97,33 @@ impl Namespace {
         self.accepts_from(None, execution)
     }
 
+    /// Applies an ExecutionPolicy about executions of this namespace alone, since others' tests run beside, and waits until
+    /// it is in force. `forbids` comes after `context.namespace == …`, such as `&& principal is User`. Answers with its
+    /// name.
+    #[track_caller]
+    pub fn forbids(&self, mode: &str, annotations: &str, forbids: &str) -> String {
+        let name = unique("policy");
+        let inside = format!("context.namespace == Namespace::\"{}\"", self.name);
+        let cedar = format!("{annotations} forbid(principal, action, resource) when {{ {inside} {forbids} }};");
+        self.apply(json!({
+            "apiVersion": "security.ccos.dev/v1alpha1", "kind": "ExecutionPolicy", "metadata": {"name": name},
+            "spec": {"mode": mode, "cedar": cedar},
+        }));
+        // By the controller: its watch has the policy, and so have, by then, the webhooks'.
+        self.kubectl(["wait", "--for=condition=Valid", &format!("executionpolicy/{name}"), "--timeout=30s"]);
+        name
+    }
+
+    /// Creates an object by `kubectl create` without storing it, and answers with what kubectl says beside it.
+    #[track_caller]
+    pub fn warnings(&self, fixture: impl Fixture) -> String {
+        fixture.before().into_iter().for_each(|object| self.apply(object));
+        let text = yaml(fixture.object());
+        let answer = kubectl(["create", "--dry-run=server", "-f", "-"]).inside(&self.name).input(&text).run();
+        assert!(answer.ok, "{}\n{text}", answer.err);
+        answer.err
+    }
+
     /// Is refused an object, as the administrator.
     #[track_caller]
     #[must_use = "any error would do: say which one it has to be"]
@@ -207,7 +234,8 @@ impl Namespace {
     fn note(&self, object: &Value) {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = text("/kind");
-        if kind.starts_with("Cluster") || kind.starts_with("ValidatingAdmissionPolicy") {
+        let of_the_cluster = kind == "ExecutionPolicy" || kind.starts_with("ValidatingAdmissionPolicy");
+        if kind.starts_with("Cluster") || of_the_cluster {
             self.cluster_objects.lock().unwrap().push((kind, text("/metadata/name")));
         }
     }

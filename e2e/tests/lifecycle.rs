@@ -48,7 +48,7 @@ fn kubectl_explains_the_kinds() {
     assert!(requires.contains("Narrows what the capability requires, never widens it."), "{requires}");
     assert!(requires.contains("permissions") && requires.contains("limits"), "{requires}");
     assert!(explained("secctx.spec.permissions.filesystem.blocked").contains("wins over all of the above"));
-    for what in ["secctx", "csecctx", "capprov", "ccapprov", "capex"] {
+    for what in ["secctx", "csecctx", "capprov", "ccapprov", "capex", "expol"] {
         assert!(explained(what).contains("DESCRIPTION"), "{what}");
     }
 }

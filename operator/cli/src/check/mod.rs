@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ccos_plan::review::{References, Verdict, rejection, review};
 use ccos_plan::wire;
-use ccos_plan::{AnyContext, AnyProvider, ClusterProfile};
+use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Policing};
 use ccos_policy::{Decision, Denials, Isolation, IsolationProfile, Isolations, Use};
 use clap::Args;
 use jiff::Timestamp;
@@ -155,7 +155,7 @@ fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut V
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
         let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();
-        let found = References { context, provider, may_use: Use::NotAsked };
+        let found = References { context, provider, may_use: Use::NotAsked, policing: Policing::NotAsked };
         let (allowed, denials): (bool, Option<Denials>) = match review(object, &found, isolations, now) {
             Verdict::Invalid(errors) => {
                 faults.extend(errors.0.into_iter().map(|error| Fault::field(place, error)));
