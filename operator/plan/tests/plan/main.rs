@@ -4,5 +4,6 @@
 #![allow(clippy::needless_pass_by_value, clippy::similar_names, reason = "short helpers")]
 mod children;
 mod lifecycle;
+mod policing;
 mod receipts;
 mod world;
