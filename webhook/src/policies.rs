@@ -7,6 +7,8 @@ use std::time::Duration;
 use ccos_crds::ExecutionPolicy;
 use ccos_plan::Policing;
 use ccos_plan::policing::Shelf;
+use ccos_policy::policies::{Ground, Objection};
+use ccos_policy::{Cause, Remark};
 use futures::FutureExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -77,4 +79,48 @@ pub fn strip(namespace: &mut Namespace) {
     namespace.metadata.annotations = None;
     namespace.spec = None;
     namespace.status = None;
+}
+
+/// What ExecutionPolicies had against it, each with the mode that it was said in.
+#[must_use]
+pub fn objections(verdict: &Result<Vec<Remark>, Refusal>) -> Vec<(&'static str, &Objection)> {
+    match verdict {
+        Ok(remarks) => remarks
+            .iter()
+            .map(|remark| match remark {
+                Remark::Warn(objection) => ("Warn", objection),
+                Remark::Audit(objection) => ("Audit", objection),
+            })
+            .collect(),
+        Err(Refusal::Denied { message: _, denials }) => denials
+            .iter()
+            .filter_map(|denial| {
+                if let Cause::PolicyDenied(objection) = &denial.cause { Some(("Enforce", objection)) } else { None }
+            })
+            .collect(),
+        Err(
+            Refusal::Invalid(_)
+            | Refusal::Forbidden(_)
+            | Refusal::Receipt(_)
+            | Refusal::Unreadable(_)
+            | Refusal::TryAgain(_),
+        ) => Vec::new(),
+    }
+}
+
+/// Writes down what denied nothing. Names only, as in all that is written down here.
+pub fn write_down(request: &Request, mode: &'static str, objection: &Objection) {
+    tracing::info!(
+        target: "ccos::audit",
+        uid = request.uid,
+        namespace = request.namespace.as_deref().unwrap_or_default(),
+        name = request.name,
+        requester = request.user_info.username.as_deref().unwrap_or_default(),
+        dry_run = request.is_dry_run(),
+        execution_policy = objection.by,
+        mode,
+        evaluated = !matches!(objection.ground, Ground::Failed(_) | Ground::Unreadable(_)),
+        message = objection.to_string(),
+        "an ExecutionPolicy that does not enforce would have denied"
+    );
 }

@@ -11,8 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::AnyContext;
-use ccos_policy::policies::{Ground, Objection};
-use ccos_policy::{Cause, Isolations, Remark};
+use ccos_policy::{Isolations, Remark};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -21,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
-use crate::policies::Kept;
+use crate::policies::{self, Kept};
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
 use crate::references::{Caches, Found, Freshness, find};
@@ -304,58 +303,16 @@ impl App {
             micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             "reviewed"
         );
-        for (mode, objection) in objections(verdict) {
+        for (mode, objection) in policies::objections(verdict) {
             self.metrics.objected(&objection.by, mode);
             if mode != "Enforce" {
-                write_objection(request, mode, objection);
+                policies::write_down(request, mode, objection);
             }
         }
         if let Err(Refusal::TryAgain(why) | Refusal::Unreadable(why)) = verdict {
             tracing::warn!(uid = request.uid, why, "could not decide");
         }
     }
-}
-
-/// What ExecutionPolicies had against it, each with the mode that it was said in.
-fn objections(verdict: &Result<Vec<Remark>, Refusal>) -> Vec<(&'static str, &Objection)> {
-    match verdict {
-        Ok(remarks) => remarks
-            .iter()
-            .map(|remark| match remark {
-                Remark::Warn(objection) => ("Warn", objection),
-                Remark::Audit(objection) => ("Audit", objection),
-            })
-            .collect(),
-        Err(Refusal::Denied { message: _, denials }) => denials
-            .iter()
-            .filter_map(|denial| {
-                if let Cause::PolicyDenied(objection) = &denial.cause { Some(("Enforce", objection)) } else { None }
-            })
-            .collect(),
-        Err(
-            Refusal::Invalid(_)
-            | Refusal::Forbidden(_)
-            | Refusal::Receipt(_)
-            | Refusal::Unreadable(_)
-            | Refusal::TryAgain(_),
-        ) => Vec::new(),
-    }
-}
-
-fn write_objection(request: &Request, mode: &'static str, objection: &Objection) {
-    tracing::info!(
-        target: "ccos::audit",
-        uid = request.uid,
-        namespace = request.namespace.as_deref().unwrap_or_default(),
-        name = request.name,
-        requester = request.user_info.username.as_deref().unwrap_or_default(),
-        dry_run = request.is_dry_run(),
-        execution_policy = objection.by,
-        mode,
-        evaluated = !matches!(objection.ground, Ground::Failed(_) | Ground::Unreadable(_)),
-        message = objection.to_string(),
-        "an ExecutionPolicy that does not enforce would have denied"
-    );
 }
 
 fn refuse(uid: String, request: &Request, refusal: Refusal) -> (Result<Vec<Remark>, Refusal>, admission::Response) {

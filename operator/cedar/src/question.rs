@@ -10,6 +10,9 @@ use crate::depth::{ROOM, STACK};
 use crate::facts::{self, Facts};
 use crate::set::{Mode, PolicySet, Source};
 
+/// Objections that are told: a few thousand policies fit into all texts, and a message has to fit into a status.
+const TOLD: usize = 64;
+
 /// The policies, and what they are asked about: what is required comes from the decision.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -58,6 +61,8 @@ impl Policies for Question {
                 note(&mut opinions, source.mode, source.objects(Ground::Failed(error.inner().to_string())));
             }
         }
+        opinions.denials.truncate(TOLD);
+        opinions.remarks.truncate(TOLD);
         opinions
     }
 }

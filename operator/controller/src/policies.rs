@@ -9,6 +9,7 @@ use ccos_crds::{CapabilityExecution, ExecutionPolicy};
 use ccos_plan::policing::{Current, PolicySet, Shelf};
 use ccos_plan::receipt::Requester;
 use ccos_plan::{Policing, wire};
+use ccos_policy::Remark;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::Namespace;
@@ -18,7 +19,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watching};
 use kube::{Client, ResourceExt as _};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::contexts;
 use crate::ctx::Ctx;
@@ -178,5 +179,16 @@ pub(crate) async fn status(ctx: &Ctx, object: ExecutionPolicy) {
     };
     if object.status.as_ref() != Some(&status) {
         contexts::write(&Api::<ExecutionPolicy>::all(ctx.client.clone()), &object.metadata, &status).await;
+    }
+}
+
+/// Writes down what policies that do not enforce had against what starts: they may be newer than its admission.
+pub(crate) fn write_down(object: &CapabilityExecution, remarks: &[Remark]) {
+    for remark in remarks {
+        let (mode, objection) = match remark {
+            Remark::Warn(objection) => ("Warn", objection),
+            Remark::Audit(objection) => ("Audit", objection),
+        };
+        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
     }
 }

@@ -11,7 +11,6 @@ use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
-use ccos_policy::Remark;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -26,6 +25,7 @@ use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
 use crate::orphans;
+use crate::policies;
 use crate::turn::{Waits, still_waits, turn};
 use crate::update_status::update_status;
 
@@ -131,7 +131,7 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
-            remark(object, granted);
+            policies::write_down(object, granted.admitted.remarks());
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
             Ok(Started::Pod)
@@ -150,17 +150,6 @@ async fn start(
             let end = End::new(EndReason::InternalError, format!("the API server refuses it: {message}"));
             finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held)
         }
-    }
-}
-
-/// Writes down what policies that do not enforce had against what starts: they may be newer than its admission.
-fn remark(object: &CapabilityExecution, granted: &Granted) {
-    for remark in granted.admitted.remarks() {
-        let (mode, objection) = match remark {
-            Remark::Warn(objection) => ("Warn", objection),
-            Remark::Audit(objection) => ("Audit", objection),
-        };
-        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
     }
 }
 

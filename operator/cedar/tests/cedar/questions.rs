@@ -31,6 +31,12 @@ fn every_forbid_that_holds_is_named_with_its_advice() {
 }
 
 #[test]
+fn of_a_thousand_objections_enough_are_told() {
+    let text = "forbid(principal, action, resource);".repeat(1000);
+    assert_eq!(full().denials(&text).len(), 64);
+}
+
+#[test]
 fn each_mode_has_its_own_consequence() {
     let always = "forbid(principal, action, resource);";
     let all = set(&[("a", Mode::Audit, always), ("e", Mode::Enforce, always), ("w", Mode::Warn, always)]);
