@@ -8,7 +8,7 @@ use super::required::{
 use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
 use crate::pattern::automaton::{Bounds, Budget, Language, matches};
 use crate::pattern::{NamePattern, PathPattern};
-use crate::permissions::{Permissions, ProcessCreation};
+use crate::permissions::{Permissions, ProcessCreation, RequiredPermissions};
 use crate::request::{Capability, Context, Level};
 
 const PATHS: [Kind<PathPattern>; 5] = [READ, WRITE, EXECUTE, COMMANDS, IPC];
@@ -65,6 +65,26 @@ pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budge
     if (required.permissions.system.process_creation, granted) == (ProcessCreation::Allowed, ProcessCreation::Denied) {
         let required_by = if required.own.process_creation.is_some() { None } else { required.inherited_from() };
         denials.push(processes_denied(bound, required_by));
+    }
+}
+
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let without = &granted.permissions.filesystem.blocked;
+    let blocked = ceiling.blocked.as_deref().unwrap_or_default();
+    for kind in &PATHS {
+        let allowed = kind.listed(ceiling).cloned().unwrap_or_else(|| vec![PathPattern::everything()]);
+        let held = Held { bound: Bound::Ceiling, granted: &allowed, blocked };
+        denials.extend(indexed(kind, held.outside(kind, granted, without, budget)));
+    }
+    for kind in &NAMES {
+        let allowed = kind.listed(ceiling).cloned().unwrap_or_else(|| vec![NamePattern::everything()]);
+        let held = Held { bound: Bound::Ceiling, granted: &allowed, blocked: &[] };
+        denials.extend(indexed(kind, held.outside(kind, granted, &[], budget)));
+    }
+    let processes = (granted.permissions.system.process_creation, ceiling.process_creation);
+    if processes == (ProcessCreation::Allowed, Some(ProcessCreation::Denied)) {
+        denials.push(processes_denied(Bound::Ceiling, None));
     }
 }
 

@@ -12,18 +12,21 @@ use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
 use crate::pattern::automaton::{Budget, Exhausted};
 use crate::pattern::host::HostName;
 use crate::pattern::{Cidr, HostPattern, PortRange};
-use crate::permissions::{Inbound, InboundPeer, Outbound, Peer, Permissions};
+use crate::permissions::{Inbound, InboundPeer, Outbound, Peer, RequiredPermissions};
 use crate::request::{Capability, Context, Level};
 
 /// An execution narrows what its capability requires, never widens it.
 pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = of_capability(capability);
     let blocks = required.own.network_blocked.is_some();
+    let blocked = &bound.network.blocked;
     if required.is_own(&OUTBOUND) || blocks {
-        check(&OUTBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let own = Some(bound.network.outbound.as_slice());
+        check(&OUTBOUND, required, Against { granted: own, blocked, by: Bound::Capability }, budget, denials);
     }
     if required.is_own(&INBOUND) || blocks {
-        check(&INBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let own = Some(bound.network.inbound.as_slice());
+        check(&INBOUND, required, Against { granted: own, blocked, by: Bound::Capability }, budget, denials);
     }
     connections(required.own.max_connections, bound.network.max_connections, Bound::Capability, None, denials);
 }
@@ -31,11 +34,28 @@ pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut
 /// What is required lies inside what the context grants.
 pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = Bound::Context(context.level);
-    check(&OUTBOUND, required, &context.permissions, &bound, budget, denials);
-    check(&INBOUND, required, &context.permissions, &bound, budget, denials);
+    let network = &context.permissions.network;
+    let (outbound, inbound) = match context.level {
+        Level::Pure => (Some(&[][..]), Some(&[][..])),
+        Level::Full => (None, None),
+        Level::Controlled | Level::Sandboxed => (Some(network.outbound.as_slice()), Some(network.inbound.as_slice())),
+    };
+    let blocked = &network.blocked;
+    check(&OUTBOUND, required, Against { granted: outbound, blocked, by: bound.clone() }, budget, denials);
+    check(&INBOUND, required, Against { granted: inbound, blocked, by: bound.clone() }, budget, denials);
     let required_by = if required.own.max_connections.is_some() { None } else { required.inherited_from() };
     let granted = context.permissions.network.max_connections;
     connections(required.permissions.network.max_connections, granted, bound, required_by, denials);
+}
+
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let blocked = ceiling.network_blocked.as_deref().unwrap_or_default();
+    let (outbound, inbound) = (ceiling.outbound.as_deref(), ceiling.inbound.as_deref());
+    check(&OUTBOUND, granted, Against { granted: outbound, blocked, by: Bound::Ceiling }, budget, denials);
+    check(&INBOUND, granted, Against { granted: inbound, blocked, by: Bound::Ceiling }, budget, denials);
+    let connections = granted.permissions.network.max_connections;
+    self::connections(connections, ceiling.max_connections, Bound::Ceiling, None, denials);
 }
 
 fn connections(
@@ -126,24 +146,31 @@ impl Sample {
     }
 }
 
+/// What rules are held against.
+struct Against<'a, R> {
+    /// Absent: everything.
+    granted: Option<&'a [R]>,
+    blocked: &'a [Peer],
+    by: Bound,
+}
+
 fn check<R: Rule>(
     kind: &Kind<R>,
     required: &Required,
-    bound: &Permissions,
-    by: &Bound,
+    against: Against<'_, R>,
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
-    let granted: &[R] = if *by == Bound::Context(Level::Pure) { &[] } else { (kind.of)(bound) };
+    let Against { granted, blocked, by } = against;
     let held = Held {
-        granted,
-        everything: *by == Bound::Context(Level::Full),
-        blocked: &bound.network.blocked,
+        granted: granted.unwrap_or_default(),
+        everything: granted.is_none(),
+        blocked,
         without: &required.permissions.network.blocked,
     };
-    let shared: Arc<[R]> = granted.into();
+    let shared: Arc<[R]> = held.granted.into();
     // An own `blocked` replaces the capability's, and may so widen a list that is inherited.
-    let widened_by_blocked = *by == Bound::Capability && !required.is_own(kind);
+    let widened_by_blocked = by == Bound::Capability && !required.is_own(kind);
     for (index, rule) in (kind.of)(&required.permissions).iter().enumerate() {
         let why = match held.outside(rule, budget) {
             Ok(None) => continue,

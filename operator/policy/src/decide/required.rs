@@ -82,6 +82,11 @@ impl<P> Kind<P> {
     pub(super) fn field(&self) -> FieldPath {
         FieldPath::new(format!("requires.permissions.{}", self.name))
     }
+
+    /// The list of this kind, where there is one.
+    pub(super) fn listed<'a>(&self, permissions: &'a RequiredPermissions) -> Option<&'a Vec<P>> {
+        (self.required)(permissions)
+    }
 }
 
 impl<'a> Required<'a> {
