@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
 use ccos_plan::receipt::{Keys, encode_key, kid};
-use ccos_policy::{Isolation, IsolationProfile, Isolations};
+use ccos_policy::{Ceiling, Isolation, IsolationProfile, Isolations};
 use ccos_webhook::keys::{Shared, Signing};
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
@@ -48,6 +48,7 @@ pub struct Cluster {
     /// Answers 500 to everything.
     broken: bool,
     now: Option<fn() -> Timestamp>,
+    ceiling: Ceiling,
 }
 
 impl Cluster {
@@ -70,6 +71,15 @@ impl Cluster {
         self
     }
 
+    /// The namespace `n` has these labels.
+    pub fn with_labels(mut self, labels: &Value) -> Self {
+        let object = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "n", "labels": labels},
+        });
+        self.objects.insert("/api/v1/namespaces/n".to_owned(), object);
+        self
+    }
+
     pub fn lets(mut self, right: &str) -> Self {
         self.rights.insert(right.to_owned());
         self
@@ -77,6 +87,12 @@ impl Cluster {
 
     pub fn broken() -> Self {
         Self { broken: true, ..Self::default() }
+    }
+
+    /// Contexts may grant no more than this.
+    pub fn under(mut self, ceiling: &Value) -> Self {
+        self.ceiling = ccos_plan::wire::ceiling(ceiling).unwrap();
+        self
     }
 
     pub fn at(mut self, now: fn() -> Timestamp) -> Self {
@@ -130,6 +146,7 @@ impl Cluster {
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
         let now = self.now.unwrap_or(now);
+        let ceiling = self.ceiling.clone();
         App {
             client: self.client(),
             // Empty: everything is asked of the double.
@@ -140,6 +157,7 @@ impl Cluster {
                 cluster_providers: store().0,
             },
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
+            ceiling,
             keys: shared,
             metrics: Metrics::default(),
             now,
