@@ -3,6 +3,7 @@
 
 mod amounts;
 mod ceiling;
+mod cost;
 mod denials;
 mod enforceability;
 mod given;
