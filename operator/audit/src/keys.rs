@@ -75,7 +75,13 @@ pub fn entry(key: &VerifyingKey) -> (String, String) {
 /// # Errors
 /// If it is no JSON.
 pub fn anchor(head: &Head) -> Result<(String, String), serde_json::Error> {
-    Ok((format!("{CHAIN}{}", head.chain), serde_json::to_string(head)?))
+    Ok((anchor_name(&head.chain), serde_json::to_string(head)?))
+}
+
+/// The name of a chain's entry.
+#[must_use]
+pub fn anchor_name(chain: &str) -> String {
+    format!("{CHAIN}{chain}")
 }
 
 /// The heads that a ConfigMap has.

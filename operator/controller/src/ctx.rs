@@ -10,6 +10,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource as _, ResourceExt as _};
 use tracing::warn;
 
+use crate::audit::Audit;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::waker::Waker;
@@ -24,6 +25,7 @@ pub(crate) struct Ctx {
     pub(crate) queue: Arc<Queue>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) waker: Waker,
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Triggers {
     providers: mpsc::UnboundedReceiver<CapabilityProvider>,
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
     orphans: mpsc::UnboundedReceiver<Pod>,
+    gone: mpsc::UnboundedReceiver<CapabilityExecution>,
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -59,6 +60,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     let waker = Waker::new(executions.clone(), wake);
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
+    let (to_gone, gone) = mpsc::unbounded();
     watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
         move |touched: Touched<CapabilityExecution>| {
@@ -72,6 +74,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
                     None => drop(queue.release(&object.uid().unwrap_or_default())),
                 }
                 waker.peers(&object);
+                drop(to_gone.unbounded_send(object.clone()));
             }
             drop(to_executions.unbounded_send(object));
         }
@@ -189,6 +192,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         providers: providers_rx,
         cluster_providers: cluster_providers_rx,
         orphans: orphans_rx,
+        gone,
         ended,
     };
     (stores, waker, triggers)
@@ -206,8 +210,17 @@ fn runtimes(node: &Node) -> impl PartialEq + use<> {
 impl Triggers {
     /// Reconciles until a watch ends.
     pub(crate) async fn run(self, ctx: Arc<Ctx>) {
-        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, orphans, mut ended } =
-            self;
+        let Self {
+            woken,
+            executions,
+            contexts,
+            cluster_contexts,
+            providers,
+            cluster_providers,
+            orphans,
+            gone,
+            mut ended,
+        } = self;
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(woken)
@@ -220,6 +233,7 @@ impl Triggers {
             () = each(providers, |object| contexts::provider(&ctx, object)) => {},
             () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
+            () = each(gone, |object| ctx.vanished(object)) => {},
             _ = ended.next() => {},
         }
     }
