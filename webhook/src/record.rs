@@ -63,13 +63,14 @@ impl App {
             level,
         };
         match (verdict, webhook, asked) {
-            // Nothing was decided.
-            (Err(Refusal::TryAgain(_)), _, _) | (Ok(_), _, None | Some(Asked::Unchanged)) => None,
+            // Nothing was decided, or not by the last word.
+            (Err(Refusal::TryAgain(_)), _, _)
+            | (Ok(_), Webhook::Mutate, _)
+            | (Ok(_), Webhook::Validate, None | Some(Asked::Unchanged)) => None,
             (Err(refusal), _, _) if request.kind.kind == "CapabilityExecution" => {
                 Some(review.decided(execution, Err(causes(refusal, level))))
             }
             (Err(refusal), _, _) => Some(review.registered(causes(refusal, level))),
-            (Ok(_), Webhook::Mutate, _) => None,
             (Ok(_), Webhook::Validate, Some(Asked::Created(object))) => {
                 Some(review.decided(execution, Ok(self.claims(object).as_ref())))
             }

@@ -94,8 +94,8 @@ impl Folder {
         files
     }
 
-    fn volume(&self, chain: &Chain) -> Option<Volume> {
-        Some(Volume::new(&self.0, Writer::Webhook, chain.id()).unwrap())
+    fn volume(&self, chain: &Chain) -> Volume {
+        Volume::new(&self.0, Writer::Webhook, chain.id()).unwrap()
     }
 }
 
@@ -107,7 +107,7 @@ impl Drop for Folder {
 
 async fn run(folder: &Folder, id: u8, names: &[&str]) -> Out {
     let (chain, out) = (chain(id), Out::default());
-    let volume = folder.volume(&chain);
+    let volume = Some(folder.volume(&chain));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(out.clone()) }).unwrap();
     trail.write(open(heads(&folder.0).unwrap())).await.unwrap();
     for name in names {
@@ -142,7 +142,7 @@ async fn a_restart_names_the_chain_before_so_that_its_removal_is_missed() {
 async fn many_at_once_are_one_chain() {
     let folder = Folder::new("many");
     let chain = chain(1);
-    let volume = folder.volume(&chain).map(|volume| volume.with_limit(4096));
+    let volume = Some(folder.volume(&chain).with_limit(4096));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(Out::default()) }).unwrap();
     trail.write(open(Vec::new())).await.unwrap();
     let tasks: Vec<_> = (0..300)
@@ -168,7 +168,7 @@ async fn a_full_disk_refuses_and_nothing_is_on_standard_output_either() {
     let (chain, out) = (chain(1), Out::default());
     let file = folder.0.join(format!("webhook-{}-000000000000.jsonl", chain.id()));
     std::os::unix::fs::symlink("/dev/full", file).unwrap();
-    let volume = folder.volume(&chain);
+    let volume = Some(folder.volume(&chain));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(out.clone()) }).unwrap();
     for _ in 0..2 {
         let failed = trail.write(stop("a")).await.unwrap_err();
@@ -183,7 +183,7 @@ async fn a_volume_that_comes_back_goes_on_without_a_gap() {
     let folder = Folder::new("back");
     let (chain, out) = (chain(1), Out::default());
     // A file for each line, so that the next line needs the folder.
-    let volume = folder.volume(&chain).map(|volume| volume.with_limit(1));
+    let volume = Some(folder.volume(&chain).with_limit(1));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(out.clone()) }).unwrap();
     trail.write(open(Vec::new())).await.unwrap();
     let away = PathBuf::from(format!("{}.away", folder.0.display()));

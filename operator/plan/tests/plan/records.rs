@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use ccos_audit::verify::{Kind, Scope};
 use ccos_audit::{Chain, Event, Keys, Level, Report, Verifier, Writer};
 use ccos_crds::CapabilityExecution;
@@ -102,8 +103,15 @@ fn each_level_adds_to_the_one_before() {
         let text = text(&life(level).1);
         words.iter().map(|word| text.contains(word)).collect::<Vec<_>>()
     };
-    let words =
-        ["\"nonce\"", "\"isolation\":\"GVisor\"", "\"Stop\"", "\"inputsDigest\"", "\"MODE\"", "\"team\"", "\"Wait\""];
+    let words = [
+        "\"nonce\"",
+        "\"isolation\":\"GVisor\"",
+        "\"Stop\"",
+        "\"inputsDigest\"",
+        "\"environment\":[\"MODE\"",
+        "\"team\"",
+        "\"Wait\"",
+    ];
     assert_eq!(has(Level::Minimal, &words), [true, false, false, false, false, false, false]);
     assert_eq!(has(Level::Standard, &words[..3]), [true, true, true]);
     assert_eq!(has(Level::Standard, &words[3..]), [false, false, false, false]);
@@ -209,7 +217,6 @@ fn no_signature_of_a_receipt_is_one_of_a_line_even_by_the_same_key() {
     let mut value: Value = serde_json::from_str(&line).unwrap();
     value.as_object_mut().unwrap().remove("sig");
     let signature = key().sign(&digest::canonical(&value).unwrap());
-    use base64::Engine as _;
     value["sig"] = base64::engine::general_purpose::STANDARD.encode(signature.to_bytes()).into();
     let forged = String::from_utf8(digest::canonical(&value).unwrap()).unwrap();
     let report = verified(&known, &forged);
