@@ -95,17 +95,17 @@ pub fn anchors<'a>(data: impl IntoIterator<Item = (&'a String, &'a String)>) -> 
 /// Public keys by writer and name, and the heads of chains.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    keys: BTreeMap<(Writer, String), VerifyingKey>,
+    writers: BTreeMap<(Writer, String), VerifyingKey>,
     anchors: Vec<(Writer, Head)>,
     /// To say of a line that it is signed by one of these.
-    receipt_keys: Vec<VerifyingKey>,
+    receipts: Vec<VerifyingKey>,
 }
 
 impl Keys {
     /// Takes what a writer's ConfigMap holds. A key that does not have the name of its entry is left out: its writer
     /// could not have made that entry.
     pub fn add<'a>(&mut self, writer: Writer, data: impl IntoIterator<Item = (&'a String, &'a String)> + Clone) {
-        self.keys.extend(data.clone().into_iter().filter_map(|(name, text)| {
+        self.writers.extend(data.clone().into_iter().filter_map(|(name, text)| {
             let name = name.strip_prefix(KEY)?;
             let key = decode(text)?;
             (kid(&key) == name).then_some(((writer, name.to_owned()), key))
@@ -115,13 +115,13 @@ impl Keys {
 
     /// Takes the ConfigMap of receipt keys: nothing that they sign is a line.
     pub fn add_receipt_keys<'a>(&mut self, data: impl IntoIterator<Item = (&'a String, &'a String)>) {
-        self.receipt_keys.extend(data.into_iter().filter_map(|(_, text)| decode(text)));
+        self.receipts.extend(data.into_iter().filter_map(|(_, text)| decode(text)));
     }
 
     /// Whether no line can be verified.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.writers.is_empty()
     }
 
     /// The heads of chains that are in the cluster.
@@ -131,17 +131,17 @@ impl Keys {
     }
 
     pub(crate) fn get(&self, writer: Writer, kid: &str) -> Result<&VerifyingKey, Foreign> {
-        if let Some(key) = self.keys.get(&(writer, kid.to_owned())) {
+        if let Some(key) = self.writers.get(&(writer, kid.to_owned())) {
             return Ok(key);
         }
-        let other = Writer::ALL.into_iter().find(|other| self.keys.contains_key(&(*other, kid.to_owned())));
+        let other = Writer::ALL.into_iter().find(|other| self.writers.contains_key(&(*other, kid.to_owned())));
         if let Some(other) = other {
             return Err(Foreign::Writer(other));
         }
         // By either name: whoever forges a line may call the key as receipts do.
         let receipt =
             |key: &&VerifyingKey| self::kid(key) == kid || hex(Sha256::digest(key.as_bytes()).iter().take(8)) == kid;
-        Err(if self.receipt_keys.iter().any(|key| receipt(&key)) { Foreign::ReceiptKey } else { Foreign::Unknown })
+        Err(if self.receipts.iter().any(|key| receipt(&key)) { Foreign::ReceiptKey } else { Foreign::Unknown })
     }
 }
 

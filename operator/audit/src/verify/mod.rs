@@ -89,11 +89,11 @@ impl<'k> Verifier<'k> {
         let text = text.get(start..).unwrap_or_default().trim_end();
         match Line::read(text, self.keys) {
             Ok(line) => self.genuine(&line, text),
-            Err((error, line)) => self.wrong(error, line.as_deref()),
+            Err((error, line)) => self.wrong(&error, line.as_deref()),
         }
     }
 
-    fn wrong(&mut self, error: LineError, line: Option<&Line>) {
+    fn wrong(&mut self, error: &LineError, line: Option<&Line>) {
         let kind = match error {
             LineError::Unreadable(_) | LineError::NotCanonical | LineError::Forged => Kind::Changed,
             LineError::UnknownKey(_) | LineError::OtherWriter { .. } | LineError::ReceiptKey => Kind::Foreign,

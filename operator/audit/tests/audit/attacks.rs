@@ -5,8 +5,11 @@ use ccos_audit::line::START;
 use ccos_audit::verify::{Kind, Scope};
 use ccos_audit::{Chain, Event, Keys, Writer};
 use ed25519_dalek::SigningKey;
+use sha2::Digest as _;
 
-use crate::given::{admitted, at, chain, encoded, end, finds, key, known, open, receipt_key, trail, verify, wait};
+use crate::given::{
+    admitted, at, chain, data, encoded, end, finds, key, known, open, receipt_key, trail, verify, wait,
+};
 
 #[test]
 fn a_trail_that_nobody_touched_is_clean() {
@@ -135,26 +138,18 @@ fn a_line_of_another_key_is_foreign() {
     }
 }
 
-/// An entry that is copied from one ConfigMap to the other has the wrong name there, and is left out.
+/// An entry that is copied from one ConfigMap to the other has the wrong name there, and is left out: the name of a receipt
+/// key is another digest of the key.
 #[test]
 fn a_receipt_key_in_the_wrong_config_map_is_no_audit_key() {
-    use sha2_of_receipts::kid;
+    let digest = sha2::Sha256::digest(receipt_key().verifying_key().as_bytes());
+    let kid = digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     let mut keys = Keys::default();
-    let entries = crate::given::data([(format!("key.{}", kid(&receipt_key())), encoded(&receipt_key()))]);
-    keys.add(Writer::Webhook, &entries);
+    keys.add(Writer::Webhook, &data([(format!("key.{kid}"), encoded(&receipt_key()))]));
     assert!(keys.is_empty());
     // The twin: under the name that its writer would give it, it is one.
-    keys.add(Writer::Webhook, &crate::given::data([ccos_audit::keys::entry(&receipt_key().verifying_key())]));
+    keys.add(Writer::Webhook, &data([ccos_audit::keys::entry(&receipt_key().verifying_key())]));
     assert!(!keys.is_empty());
-}
-
-mod sha2_of_receipts {
-    /// The name of a receipt key, as `ccos_plan::receipt::kid` makes it.
-    pub fn kid(key: &ed25519_dalek::SigningKey) -> String {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(key.verifying_key().as_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
 #[test]

@@ -146,7 +146,9 @@ fn verify(events: &[(Writer, Event)], executions: &[CapabilityExecution]) -> Rep
         verifier.line(&chains.get_mut(writer).unwrap().append(event, now()).unwrap());
     }
     let executions: Vec<_> = executions.iter().cloned().map(Arc::new).collect();
-    record::all_expected(&executions, &keys()).iter().for_each(|expected| verifier.expect(expected));
+    for expected in record::all_expected(&executions, &keys()) {
+        verifier.expect(&expected);
+    }
     verifier.finish()
 }
 
