@@ -36,7 +36,9 @@ impl App {
         }
         let Some(event) = self.event(webhook, request, asked, &verdict) else { return verdict };
         let left = DEADLINE.saturating_sub(started.elapsed());
-        match tokio::time::timeout(left, self.trail.write(event)).await {
+        let written = tokio::time::timeout(left, self.trail.write(event)).await;
+        self.metrics.lined(matches!(written, Ok(Ok(()))));
+        match written {
             Ok(Ok(())) => verdict,
             Ok(Err(error)) => Err(Refusal::try_again(&error)),
             Err(_) => Err(Refusal::TryAgain("the audit trail did not take its line in time".to_owned())),

@@ -15,6 +15,7 @@ use kube::ResourceExt as _;
 
 use crate::ctx::Ctx;
 use crate::dereference;
+use crate::metrics::Metrics;
 
 /// Of how many executions is remembered what was written. Forgetting one costs a line that is there twice.
 const REMEMBERED: usize = 10_000;
@@ -25,19 +26,26 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// The trail, and what it has already.
 pub(crate) struct Audit {
     trail: Trail,
+    metrics: Metrics,
     /// By the UID of an execution. What failed, such as by a conflict, is done again, and not written again.
     written: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 impl Audit {
-    pub(crate) fn new(trail: Trail) -> Self {
-        Self { trail, written: Mutex::default() }
+    pub(crate) fn new(trail: Trail, metrics: Metrics) -> Self {
+        Self { trail, metrics, written: Mutex::default() }
+    }
+
+    async fn write(&self, event: Event) -> Result<(), Failed> {
+        let written = self.trail.write(event).await;
+        self.metrics.lined(written.is_ok());
+        written
     }
 
     async fn once(&self, object: &CapabilityExecution, what: String, event: Option<Event>) -> Result<(), Failed> {
         let uid = object.uid().unwrap_or_default();
         let Some(event) = event.filter(|_| !self.has(&uid, &what)) else { return Ok(()) };
-        self.trail.write(event).await?;
+        self.write(event).await?;
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if written.len() >= REMEMBERED {
             written.clear();
@@ -85,7 +93,7 @@ impl Ctx {
     /// It is about to wait for something else than before.
     pub(crate) async fn waits(&self, object: &CapabilityExecution, reason: WaitReason) -> Result<(), Failed> {
         match record::wait(object, reason, self.level(object)) {
-            Some(event) => self.audit.trail.write(event).await,
+            Some(event) => self.audit.write(event).await,
             None => Ok(()),
         }
     }

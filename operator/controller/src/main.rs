@@ -141,8 +141,8 @@ async fn run(args: Args) -> Result<(), StartError> {
         stores,
         queue,
         recorder: Recorder::new(client, reporter),
+        audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,
-        audit: audit::Audit::new(trail.clone()),
         waker,
     });
     // Caches first: with half of them, a pod that exists would look lost.

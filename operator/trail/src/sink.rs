@@ -79,19 +79,33 @@ impl Volume {
 
     /// Appends all of it, on disk, or nothing.
     fn append(&mut self, bytes: &[u8], seq: u64) -> io::Result<()> {
+        let appended = self.try_append(bytes, seq);
+        if appended.is_err() && self.length == 0 && self.file.take().is_some() {
+            // A process that can't begin tries again, each time with another chain: it must not fill the folder with names.
+            std::fs::remove_file(self.path(seq))?;
+            self.torn = false;
+        }
+        appended
+    }
+
+    fn path(&self, seq: u64) -> PathBuf {
+        self.folder.join(format!("{}-{seq:012}.{EXTENSION}", self.name))
+    }
+
+    fn try_append(&mut self, bytes: &[u8], seq: u64) -> io::Result<()> {
         if let Some(file) = self.file.as_mut().filter(|_| self.torn) {
             file.set_len(self.length)?;
             self.torn = false;
         }
         if self.length >= self.limit {
             self.file = None;
+            self.length = 0;
         }
+        let path = self.path(seq);
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                let path = self.folder.join(format!("{}-{seq:012}.{EXTENSION}", self.name));
-                // Appends, whatever else was done to the file: nobody's bytes are overwritten. There is one already where
-                // the first lines of it could not be written.
+                // Appends, whatever else was done to the file: nobody's bytes are overwritten.
                 let file = OpenOptions::new().append(true).create(true).open(&path)?;
                 // The name has to last as the lines do.
                 File::open(&self.folder)?.sync_all()?;
@@ -108,18 +122,25 @@ impl Volume {
     }
 }
 
+/// How many files are looked at for the ends of chains, the newest.
+const FILES: usize = 1000;
+
 /// The last lines of the chains in a folder, the newest first, at most [`LISTED`]: those before them are known by lines
 /// of these.
 ///
 /// # Errors
 /// If the folder, or a file in it, can't be read.
 pub fn heads(folder: &Path) -> io::Result<Vec<Head>> {
-    let mut heads: BTreeMap<String, Head> = BTreeMap::new();
+    let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != EXTENSION) {
-            continue;
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+            files.push((entry.metadata()?.modified()?, entry.path()));
         }
+    }
+    files.sort_by(|one, other| other.cmp(one));
+    let mut heads: BTreeMap<String, Head> = BTreeMap::new();
+    for (_, path) in files.into_iter().take(FILES) {
         let Some(head) = last_line(&path)? else { continue };
         let newest = heads.entry(head.chain.clone()).or_insert_with(|| head.clone());
         if newest.seq < head.seq {
@@ -144,4 +165,24 @@ fn last_line(path: &Path) -> io::Result<Option<Head>> {
     let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let text = whole.get(start..).and_then(|line| std::str::from_utf8(line).ok()).unwrap_or_default();
     Ok(serde_json::from_str::<Line>(text).ok().map(|line| Head::of(&line, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that is full in the middle of a line.
+    #[test]
+    fn what_was_written_in_part_is_taken_back() {
+        let folder = std::env::temp_dir().join(format!("ccos-trail-part-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut volume = Volume::new(&folder, Writer::Webhook, "c").unwrap();
+        volume.append(b"one\n", 0).unwrap();
+        // As after a write that failed.
+        volume.file.as_mut().unwrap().write_all(b"half a li").unwrap();
+        volume.torn = true;
+        volume.append(b"two\n", 1).unwrap();
+        assert_eq!(std::fs::read_to_string(volume.path(0)).unwrap(), "one\ntwo\n");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

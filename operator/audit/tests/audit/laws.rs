@@ -7,7 +7,7 @@ use crate::given::trail;
 
 proptest! {
     // Each verifies a dozen signatures, which is slow without optimisation.
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_changed_character_is_found(executions in 0_u32..4, line in any::<Index>(), at in any::<Index>(), with in (b' '..=b'~').prop_map(char::from)) {
