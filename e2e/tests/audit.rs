@@ -34,14 +34,14 @@ fn now() -> String {
 struct Collected {
     folder: PathBuf,
     since: String,
+    until: String,
 }
 
 impl Collected {
     fn new(title: &str, since: &str) -> Self {
         let folder = std::env::temp_dir().join(ccos_e2e::namespace::unique(title));
         std::fs::create_dir_all(&folder).unwrap();
-        let collected = Self { folder, since: since.to_owned() };
-        // First: what is admitted later is not missed.
+        let collected = Self { folder, since: since.to_owned(), until: now() };
         collected.write("executions.json", &kubectl(["get", "capex", "-A"]).json().to_string());
         let names = ["get", "configmap", "ccos-audit-webhook", "ccos-audit-controller", "ccos-receipt-keys"];
         collected.write("keys.json", &kubectl(names).inside(cluster::OPERATOR).json().to_string());
@@ -94,9 +94,8 @@ impl Collected {
     fn verify(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let mut command = Command::new(cluster::image("CCOS_CLI"));
         command.current_dir(&self.folder).env("KUBECONFIG", cluster::kubeconfig());
-        let output =
-            command.args(["audit", "verify", "-o", "json", "--since", &self.since]).args(arguments).arg(".").output();
-        let output = output.unwrap();
+        command.args(["audit", "verify", "-o", "json", "--since", &self.since, "--until", &self.until]);
+        let output = command.args(arguments).arg(".").output().unwrap();
         let report = serde_json::from_slice(&output.stdout);
         (output.status.code(), report.unwrap_or_else(|error| panic!("{error}: {output:?}")))
     }

@@ -293,7 +293,11 @@ pub fn expected(execution: &CapabilityExecution, keys: &Keys) -> Expected {
     Expected {
         display: format!("CapabilityExecution {namespace}/{name}"),
         receipt: own_receipt(execution, keys).as_ref().map(of_receipt),
-        pods: status.iter().flat_map(|status| &status.attempts).map(|attempt| attempt.pod_name.clone()).collect(),
+        pods: status
+            .iter()
+            .flat_map(|status| &status.attempts)
+            .map(|attempt| (attempt.pod_name.clone(), attempt.started_at.as_ref().map(|time| time.0)))
+            .collect(),
         uid: execution.uid().unwrap_or_default(),
         namespace,
         name,

@@ -80,7 +80,7 @@ impl Folder {
     fn verify(&self) -> Report {
         let mut known = Keys::default();
         known.add(Writer::Webhook, &BTreeMap::from([keys::entry(&key().verifying_key())]));
-        let mut verifier = Verifier::new(&known, Scope { since: None, strict: true });
+        let mut verifier = Verifier::new(&known, Scope { strict: true, ..Scope::default() });
         for file in self.files() {
             verifier.file(&file.display().to_string());
             std::fs::read_to_string(file).unwrap().lines().for_each(|line| verifier.line(line));

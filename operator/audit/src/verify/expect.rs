@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::Scope;
 use super::report::{Finding, Findings, Kind};
 use crate::event::{Decision, End, Event, Outcome, Receipt, Start};
 
@@ -20,8 +21,8 @@ pub struct Expected {
     pub uid: String,
     /// What its receipt says, if that is valid.
     pub receipt: Option<Receipt>,
-    /// The pods of its attempts.
-    pub pods: Vec<String>,
+    /// The pods of its attempts, and when each ran, if it did.
+    pub pods: Vec<(String, Option<Timestamp>)>,
     /// Its end.
     pub finished: Option<Finished>,
 }
@@ -84,11 +85,10 @@ impl Lines {
         self.count
     }
 
-    pub(super) fn expect(&mut self, execution: &Expected, since: Option<Timestamp>, findings: &mut Findings) {
+    pub(super) fn expect(&mut self, execution: &Expected, scope: Scope, findings: &mut Findings) {
         let Expected { display, namespace, name, uid, receipt, pods, finished } = execution;
         self.count += 1;
-        let asked = |at: Timestamp| since.is_none_or(|since| at > since);
-        if let Some(receipt) = receipt.as_ref().filter(|receipt| asked(receipt.admitted_at)) {
+        if let Some(receipt) = receipt.as_ref().filter(|receipt| scope.has(receipt.admitted_at)) {
             match self.admitted.get(&receipt.nonce) {
                 None => {
                     let at = receipt.admitted_at;
@@ -101,12 +101,15 @@ impl Lines {
                 }
                 Some(_) => {}
             }
-            for pod in pods.iter().filter(|pod| !self.starts.contains(&(uid.clone(), (*pod).clone()))) {
+            // The line is older than the pod, however little: of one that did not run yet, it may just have been written.
+            let ran = |at: &Option<Timestamp>| scope.until.is_none_or(|until| at.is_some_and(|at| at <= until));
+            let missing = |pod: &&String| !self.starts.contains(&(uid.clone(), (*pod).clone()));
+            for pod in pods.iter().filter(|(_, at)| ran(at)).map(|(pod, _)| pod).filter(missing) {
                 let message = format!("{display} had the pod {pod}, and no line says that it started");
                 findings.add(Finding::new(Kind::Truncated, message));
             }
         }
-        if let Some(Finished { reason, at }) = finished.as_ref().filter(|finished| asked(finished.at))
+        if let Some(Finished { reason, at }) = finished.as_ref().filter(|finished| scope.has(finished.at))
             && !self.ends.contains(&(uid.clone(), reason.clone()))
         {
             let message = format!("{display} ended at {at} as {reason}, and no line says so");

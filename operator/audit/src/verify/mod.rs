@@ -26,8 +26,17 @@ use report::{Findings, at};
 pub struct Scope {
     /// What was written before is not missed: it was archived, or is out of question.
     pub since: Option<Timestamp>,
+    /// What was written later is not missed: the lines were collected then.
+    pub until: Option<Timestamp>,
     /// Each line has to be one of the trail, as in the files of its volume.
     pub strict: bool,
+}
+
+impl Scope {
+    /// Whether what was written then has to be there.
+    fn has(&self, at: Timestamp) -> bool {
+        self.since.is_none_or(|since| at > since) && self.until.is_none_or(|until| at <= until)
+    }
 }
 
 /// Takes lines, and tells at the end what is wrong.
@@ -131,7 +140,7 @@ impl<'k> Verifier<'k> {
 
     /// Takes an execution of the cluster, after all lines.
     pub fn expect(&mut self, execution: &Expected) {
-        self.executions.expect(execution, self.scope.since, &mut self.findings);
+        self.executions.expect(execution, self.scope, &mut self.findings);
     }
 
     /// What is wrong.
@@ -145,7 +154,7 @@ impl<'k> Verifier<'k> {
             keys.anchors().iter().map(|(writer, head)| (None, format!("ConfigMap {}", writer.object_name()), head));
         let told = told.iter().map(|(place, head)| (Some(place), "this line".to_owned(), head));
         for (place, by, head) in anchored.chain(told) {
-            if scope.since.is_some_and(|since| head.time <= since) {
+            if !scope.has(head.time) {
                 continue;
             }
             let finding = chain::reaches(chains.get(&head.chain), head, &claimed, &by);

@@ -175,7 +175,7 @@ fn what_a_collector_puts_in_front_of_a_line_is_no_part_of_it() {
 #[test]
 fn other_lines_are_counted_and_with_strict_they_are_findings() {
     let trail = trail(1);
-    let strict = Scope { strict: true, since: None };
+    let strict = Scope { strict: true, ..Scope::default() };
     let report = verify(&known(&trail.heads), strict, &[&trail.lines]);
     finds(&report, &[Kind::Foreign]);
     assert_eq!((report.others, report.findings.len()), (2, 2));
@@ -188,7 +188,7 @@ fn what_was_before_the_moment_in_question_is_not_missed() {
     let trail = trail(2);
     // The opening lines, of seconds 0 and 1, and the first admission, of second 5.
     let rest = &trail.lines[4..];
-    let since = |seconds| Scope { since: Some(at(seconds)), strict: false };
+    let since = |seconds| Scope { since: Some(at(seconds)), ..Scope::default() };
     finds(&verify(&known(&trail.heads), since(6), &[rest]), &[]);
     finds(&verify(&known(&trail.heads), since(4), &[rest]), &[Kind::Removed]);
     // A whole chain that had ended by then.
@@ -196,6 +196,15 @@ fn what_was_before_the_moment_in_question_is_not_missed() {
         trail.lines.iter().filter(|line| line.contains(r#""writer":"controller""#)).cloned().collect();
     finds(&verify(&known(&trail.heads), since(8), &[&controller]), &[]);
     finds(&verify(&known(&trail.heads), since(7), &[&controller]), &[Kind::Removed]);
+}
+
+#[test]
+fn a_head_that_was_written_after_the_lines_were_collected_is_not_missed() {
+    let trail = trail(2);
+    let cut = &trail.lines[..trail.lines.len() - 1];
+    let until = |seconds| Scope { until: Some(at(seconds)), ..Scope::default() };
+    finds(&verify(&known(&trail.heads), until(7), &[cut]), &[]);
+    finds(&verify(&known(&trail.heads), until(8), &[cut]), &[Kind::Truncated]);
 }
 
 #[test]

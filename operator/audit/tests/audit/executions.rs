@@ -12,14 +12,18 @@ fn execution(name: &str) -> Expected {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
         receipt: Some(receipt(name)),
-        pods: vec![format!("{name}-1")],
+        pods: vec![(format!("{name}-1"), Some(at(6)))],
         finished: Some(Finished { reason: "Completed".to_owned(), at: at(7) }),
     }
 }
 
 fn verify(lines: &[String], since: Option<i64>, executions: &[Expected]) -> Report {
+    verify_in(lines, Scope { since: since.map(at), ..Scope::default() }, executions)
+}
+
+fn verify_in(lines: &[String], scope: Scope, executions: &[Expected]) -> Report {
     let keys = known(&[]);
-    let mut verifier = Verifier::new(&keys, Scope { since: since.map(at), strict: false });
+    let mut verifier = Verifier::new(&keys, scope);
     verifier.file("log");
     for line in lines {
         verifier.line(line);
@@ -99,4 +103,23 @@ fn executions_of_before_the_moment_in_question_are_not_missed() {
     finds(&verify(&[], Some(7), &[execution("e0")]), &[]);
     finds(&verify(&[], Some(6), &[execution("e0")]), &[Kind::Truncated]);
     finds(&verify(&[], None, &[execution("e0")]), &[Kind::Truncated]);
+}
+
+/// The end of the first execution is of second 7, its pod ran at second 6, and it was admitted at second 5.
+#[test]
+fn what_happened_after_the_lines_were_collected_is_not_missed() {
+    let lines = trail(1).lines;
+    let until = |seconds| Scope { until: Some(at(seconds)), ..Scope::default() };
+    let cut = |lines_less: usize| &lines[..lines.len() - lines_less];
+    // Without the end; without the start; without the admission.
+    for (less, before, after) in [(2, 6, 7), (3, 5, 6), (5, 4, 5)] {
+        finds(&verify_in(cut(less), until(before), &[execution("e0")]), &[]);
+        finds(&verify_in(cut(less), until(after), &[execution("e0")]), &[Kind::Truncated]);
+    }
+    // A pod that has not run may be younger than the lines.
+    let mut starting = execution("e0");
+    starting.pods = vec![("e0-1".to_owned(), None)];
+    starting.finished = None;
+    finds(&verify_in(cut(3), until(9), std::slice::from_ref(&starting)), &[]);
+    finds(&verify_in(cut(3), Scope::default(), &[starting]), &[Kind::Truncated]);
 }

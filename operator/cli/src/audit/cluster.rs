@@ -57,7 +57,7 @@ pub enum EvidenceError {
 }
 
 pub(super) fn evidence(args: &VerifyArgs) -> Result<Evidence, EvidenceError> {
-    let VerifyArgs { paths: _, keys, executions, since: _, strict: _, system_namespace, output: _ } = args;
+    let VerifyArgs { paths: _, keys, executions, since: _, until: _, strict: _, system_namespace, output: _ } = args;
     let from_file = |path: &PathBuf| {
         items::<CapabilityExecution>(path, "CapabilityExecution").map(|found| found.into_iter().map(Arc::new).collect())
     };

@@ -43,7 +43,7 @@ pub struct VerifyArgs {
     /// json`. Absent: they are read from the cluster.
     #[arg(long, value_name = "FILE")]
     pub keys: Option<PathBuf>,
-    /// The executions, as JSON: `kubectl get capex -A -o json`, from before the lines were collected. Absent: they are read
+    /// The executions, as JSON: `kubectl get capex -A -o json`. Absent: they are read
     /// from the cluster, unless the keys come from a file; then none is missed.
     #[arg(long, value_name = "FILE")]
     pub executions: Option<PathBuf>,
@@ -51,6 +51,9 @@ pub struct VerifyArgs {
     /// were archived.
     #[arg(long, value_name = "TIME")]
     pub since: Option<Timestamp>,
+    /// What was written later is not missed: the time at which the lines were collected.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
     /// Each line has to be one of the trail, as in the files of its volume.
     #[arg(long)]
     pub strict: bool,
@@ -108,7 +111,7 @@ fn verify(
     stdin: impl FnMut() -> Box<dyn io::Read>,
 ) -> Result<Report, AuditError> {
     let Evidence { keys, receipt_keys, executions } = evidence;
-    let mut verifier = Verifier::new(keys, Scope { since: args.since, strict: args.strict });
+    let mut verifier = Verifier::new(keys, Scope { since: args.since, until: args.until, strict: args.strict });
     files::read(&args.paths, stdin, &mut verifier)?;
     for expected in record::all_expected(executions.as_deref().unwrap_or_default(), receipt_keys) {
         verifier.expect(&expected);
