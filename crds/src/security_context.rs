@@ -36,6 +36,8 @@ use crate::permissions::{Limits, Permissions};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.level != 'Pure' || !has(self.permissions)")
     .message("level Pure grants nothing: remove permissions, or use level Controlled"))]
+#[x_kube(validation = Rule::new("self.level != 'Sandboxed' || !has(self.audit) || self.audit.level == 'Comprehensive'")
+    .message("level Sandboxed is audited in full: write Comprehensive, or remove audit"))]
 #[x_kube(validation = Rule::new("self.level != 'Sandboxed' || !has(self.isolation) || !has(self.isolation.allowed) || !('Container' in self.isolation.allowed)")
     .message("level Sandboxed allows GVisor, Kata and Wasm only: remove Container from isolation.allowed, or use level Controlled"))]
 pub struct SecurityContextSpec {
@@ -60,7 +62,8 @@ pub struct SecurityContextSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub volumes: Vec<Volume>,
-    /// How much is written to the audit trail. Absent: the level's. Refused in this release.
+    /// How much is written to the audit trail. Absent: `Standard`, and `Comprehensive` for level `Sandboxed`, which has no
+    /// other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
     /// When the grant ends. Absent: the level's, shown in `status.expiresAt`.
@@ -176,8 +179,8 @@ pub struct Volume {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
-    /// `Minimal`: decisions and ends. `Standard`: what was required, too. `Comprehensive`: inputs by digest, usage and
-    /// denials, too.
+    /// `Minimal`: who registered, asked for, was granted or denied what, and how it ended. `Standard`: what was required,
+    /// and what stopped it, too. `Comprehensive`: inputs by digest, names of variables, groups, usage and waiting, too.
     pub level: AuditLevel,
 }
 

@@ -428,10 +428,12 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
 #[test]
 fn a_context_that_cannot_be_held_warns_its_author_and_admits_nothing() {
     let ns = namespace("unheld");
-    let audited = context("analysts").set("audit.level", "Standard");
-    let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(audited.manifest()).run();
-    assert!(answer.ok && answer.err.contains("Warning: spec.audit: executions under it are refused"), "{answer:?}");
-    ns.rejects(execution("audited")).with(Reason::Unenforceable, "spec.audit");
+    let unsized_volume = json!([{"name": "scratch", "mountPath": "/scratch", "emptyDir": {}}]);
+    let unheld = context("analysts").set("volumes", unsized_volume);
+    let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(unheld.manifest()).run();
+    let warning = "Warning: spec.volumes[0].emptyDir: executions under it are refused";
+    assert!(answer.ok && answer.err.contains(warning), "{answer:?}");
+    ns.rejects(execution("unheld")).with(Reason::Unenforceable, "spec.volumes[0].emptyDir");
 }
 
 #[test]
@@ -459,4 +461,26 @@ fn the_controllers_token_makes_no_pods_of_its_own() {
         "{answer:?}"
     );
     assert!(create(&[]).ok, "an administrator may");
+}
+
+/// Otherwise it would make receipts: with a key of its own among those that verify them.
+#[test]
+fn the_controllers_token_publishes_no_keys_but_those_of_its_own_audit_trail() {
+    let owner = json!([{
+        "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution", "name": "made-up", "uid": "made-up",
+        "controller": true,
+    }]);
+    let patch = json!({"metadata": {"ownerReferences": owner}, "data": {"forged": "key"}}).to_string();
+    let change = |name: &str| {
+        let controller = ["--as", "system:serviceaccount:ccos-system:ccos-controller"];
+        let arguments = ["patch", "configmap", name, "--type=merge", "--dry-run=server", "-p", &patch];
+        kubectl(controller.into_iter().chain(arguments)).inside(ccos_e2e::cluster::OPERATOR).run()
+    };
+    let answer = change("ccos-receipt-keys");
+    assert!(
+        !answer.ok && answer.err.contains("the controller changes only children of CapabilityExecutions"),
+        "{answer:?}"
+    );
+    let answer = change("ccos-audit-controller");
+    assert!(answer.ok, "{answer:?}");
 }

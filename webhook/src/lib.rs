@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod keys;
 pub mod probes;
 pub mod receipt;
+mod record;
 pub mod references;
 pub mod review;
 pub mod rights;

@@ -143,7 +143,7 @@ fn may_exist(name: &str) -> bool {
 }
 
 impl Caches {
-    fn context(&self, namespace: &str, reference: &ContextRef) -> Option<AnyContext> {
+    pub(crate) fn context(&self, namespace: &str, reference: &ContextRef) -> Option<AnyContext> {
         let ContextRef { kind, name } = reference;
         match kind {
             ContextKind::SecurityContext => {

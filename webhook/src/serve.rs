@@ -12,6 +12,7 @@ use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::AnyContext;
 use ccos_policy::{Ceiling, Isolations};
+use ccos_trail::Trail;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -43,6 +44,8 @@ pub struct App {
     pub keys: Shared,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where each answer is written down.
+    pub trail: Trail,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Bytes of bodies that may be worked on at one time: [`BODIES`].
@@ -143,6 +146,7 @@ impl App {
             },
             Err(refusal) => Err(refusal.clone()),
         };
+        let verdict = self.recorded(webhook, request, asked.as_ref().ok(), verdict, started).await;
         let uid = request.uid.clone();
         let (verdict, response) = match verdict {
             Ok(Allowed { changes, warnings }) => match admission::Response::allowed(uid.clone(), &changes, warnings) {
@@ -301,7 +305,7 @@ impl App {
         };
         // Names and reasons only: inputs and values of variables are never written down.
         tracing::info!(
-            target: "ccos::audit",
+            target: "ccos::review",
             uid = request.uid,
             webhook = webhook.as_str(),
             operation,

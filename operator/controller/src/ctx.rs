@@ -11,6 +11,7 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource as _, ResourceExt as _};
 use tracing::warn;
 
+use crate::audit::Audit;
 use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -28,6 +29,7 @@ pub(crate) struct Ctx {
     pub(crate) changed: Arc<Changed>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) waker: Waker,
 }
 

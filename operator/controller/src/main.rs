@@ -1,6 +1,7 @@
 //! `ccos-controller`: one leader turns admitted executions into confined pods, and pods into status.
 
 mod apply;
+mod audit;
 mod contexts;
 mod ctx;
 mod dereference;
@@ -24,7 +25,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ccos_audit::Writer;
 use ccos_plan::ClusterProfile;
+use ccos_trail::{Place, Trail};
 use clap::Parser;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
@@ -50,6 +53,9 @@ struct Args {
     /// Who this is in the Lease.
     #[arg(long, env = "HOSTNAME", default_value = "ccos-controller")]
     identity: String,
+    /// A folder of a volume for the audit trail. Absent: it goes to standard output alone.
+    #[arg(long, env = "CCOS_AUDIT_DIR")]
+    audit_dir: Option<PathBuf>,
 }
 
 /// What keeps the controller from running.
@@ -71,6 +77,8 @@ enum StartError {
     Lease(lease::LeaseError),
     #[error("a watch ended")]
     WatchEnded,
+    #[error("the audit trail can't be written any more")]
+    Trail,
 }
 
 #[tokio::main]
@@ -89,7 +97,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), StartError> {
-    let Args { profile: path, namespace, listen, identity } = args;
+    let Args { profile: path, namespace, listen, identity, audit_dir } = args;
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
     let cluster = ClusterProfile::parse(&text);
     let cluster = cluster.and_then(|cluster| cluster.ceiling().map(|ceiling| (cluster, ceiling)));
@@ -114,6 +122,19 @@ async fn run(args: Args) -> Result<(), StartError> {
     info!(identity, "leads");
     metrics.leads();
 
+    let place = Place {
+        writer: Writer::Controller,
+        namespace: namespace.clone(),
+        instance: identity.clone(),
+        folder: audit_dir,
+    };
+    // The Lease is kept meanwhile: whoever else led would miss the key as well.
+    let trail = tokio::select! {
+        trail = Trail::opened(&client, &place) => trail,
+        lost = lease.keep() => return Err(StartError::Lease(lost)),
+        () = &mut stop => return lease.release().await.map_err(StartError::Lease),
+    };
+
     let queue = Arc::new(queue::Queue::default());
     let changed = Arc::default();
     let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed);
@@ -127,6 +148,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         queue,
         changed,
         recorder: Recorder::new(client, reporter),
+        audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,
         waker,
     });
@@ -139,7 +161,9 @@ async fn run(args: Args) -> Result<(), StartError> {
         () = &mut stop => Ok(()),
         lost = lease.keep() => Err(StartError::Lease(lost)),
         () = triggers.run(ctx) => Err(StartError::WatchEnded),
+        () = trail.ended() => Err(StartError::Trail),
     };
+    trail.close().await;
     if result.is_ok() {
         // The next leader need not wait for the Lease to run out.
         lease.release().await.map_err(StartError::Lease)?;

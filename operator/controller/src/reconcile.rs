@@ -144,6 +144,7 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
+    ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
@@ -203,6 +204,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
     };
     let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod));
     if let Some(end) = stop.or(breach).or(why) {
+        ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
         apply::delete_pod(&ctx.client, pod).await?;
@@ -256,6 +258,7 @@ async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now:
     } else if ctx.queue.release(&uid(object)) {
         ctx.waker.peers(object);
     }
+    ctx.audit.forget(&uid(object));
     update_status(&ctx.client, object, Draft::of(object, now).observed()).await?;
     match step::delete_at(object) {
         Some(at) if at <= now => {
@@ -277,6 +280,9 @@ async fn hold(
     now: Timestamp,
 ) -> Result<Action, Error> {
     let first = !step::waits(object, reason);
+    if first {
+        ctx.waits(object, reason).await?;
+    }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         if reason != WaitReason::CapacityExhausted {
@@ -316,9 +322,10 @@ async fn refuse(object: &CapabilityExecution, ctx: &Ctx, end: &End, now: Timesta
 }
 
 async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End) -> Result<Action, Error> {
+    ctx.ends(object, &draft, end).await?;
     if update_status(&ctx.client, object, draft).await? {
         ctx.metrics.finished(end.reason);
-        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), reason = end.reason, "execution ended");
+        info!(target: "ccos::end", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), reason = end.reason, "execution ended");
         let kind = if end.reason == EndReason::Completed.as_str() { EventType::Normal } else { EventType::Warning };
         ctx.tell(object, kind, "Finished", end.reason, &end.message).await;
     }

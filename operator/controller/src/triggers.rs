@@ -42,6 +42,7 @@ pub(crate) struct Triggers {
     providers: mpsc::UnboundedReceiver<CapabilityProvider>,
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
     orphans: mpsc::UnboundedReceiver<Pod>,
+    gone: mpsc::UnboundedReceiver<CapabilityExecution>,
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn start(
     let waker = Waker::new(executions.clone(), wake);
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
+    let (to_gone, gone) = mpsc::unbounded();
     watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
         let changed = Arc::clone(changed);
@@ -81,6 +83,7 @@ pub(crate) fn start(
                     None => drop(queue.release(&object.uid().unwrap_or_default())),
                 }
                 waker.peers(&object);
+                drop(to_gone.unbounded_send(object.clone()));
             }
             changed.note(line(&object));
             drop(to_executions.unbounded_send(object));
@@ -221,6 +224,7 @@ pub(crate) fn start(
         providers: providers_rx,
         cluster_providers: cluster_providers_rx,
         orphans: orphans_rx,
+        gone,
         ended,
     };
     (stores, waker, triggers)
@@ -247,8 +251,17 @@ fn runtimes(node: &Node) -> impl PartialEq + use<> {
 impl Triggers {
     /// Reconciles until a watch ends.
     pub(crate) async fn run(self, ctx: Arc<Ctx>) {
-        let Self { woken, executions, contexts, cluster_contexts, providers, cluster_providers, orphans, mut ended } =
-            self;
+        let Self {
+            woken,
+            executions,
+            contexts,
+            cluster_contexts,
+            providers,
+            cluster_providers,
+            orphans,
+            gone,
+            mut ended,
+        } = self;
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(woken)
@@ -263,6 +276,7 @@ impl Triggers {
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
             () = contexts::rounds(&ctx) => {},
             () = rights::rounds(&ctx) => {},
+            () = each(gone, |object| ctx.vanished(object)) => {},
             _ = ended.next() => {},
         }
     }

@@ -79,6 +79,12 @@ impl Draft {
         self
     }
 
+    /// The status as it is so far.
+    #[must_use]
+    pub const fn status(&self) -> &CapabilityExecutionStatus {
+        &self.status
+    }
+
     /// The status, if it differs from the object's.
     #[must_use]
     pub fn changed(self, object: &CapabilityExecution) -> Option<CapabilityExecutionStatus> {

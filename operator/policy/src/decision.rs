@@ -86,6 +86,12 @@ impl Denial {
         self.cause.reason()
     }
 
+    /// What was required that is denied, where there is such a thing.
+    #[must_use]
+    pub fn required(&self) -> Option<String> {
+        self.cause.value()
+    }
+
     /// The message, for people, without the field: `status.details.causes` has a place of its own for that.
     #[must_use]
     pub fn message(&self) -> String {

@@ -13,3 +13,4 @@ mod grants;
 mod malformed;
 mod receipts;
 mod support;
+mod trail;

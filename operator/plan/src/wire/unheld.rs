@@ -22,8 +22,6 @@ macro_rules! features {
 }
 
 features! {
-    /// Audit levels.
-    Audit: "SecurityContext spec.audit", "this release keeps no audit trail by level; remove audit";
     /// Injected headers.
     Credentials: "SecurityContext spec.permissions.network.credentials", "this release injects no credentials; remove them";
     /// UDP ports.
