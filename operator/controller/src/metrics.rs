@@ -32,6 +32,7 @@ struct ByResource {
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     finished: Family<ByReason, Counter>,
+    retried: Family<ByReason, Counter>,
     started: Counter,
     failed: Counter,
     lines: Family<ByOutcome, Counter>,
@@ -44,10 +45,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(ages: WatchAges) -> Self {
         let mut registry = Registry::with_prefix("ccos");
-        let (finished, started, failed) = (Family::default(), Counter::default(), Counter::default());
-        let lines = Family::default();
+        let (finished, retried, lines) = (Family::default(), Family::default(), Family::default());
+        let (started, failed) = (Counter::default(), Counter::default());
         let (leader, watch_age) = (Gauge::default(), Family::default());
         registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
+        registry.register("attempts_retried", "Attempts after which there was another, by their end", retried.clone());
         registry.register("executions_started", "Pods that were made", started.clone());
         registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
         registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
@@ -56,6 +58,7 @@ impl Metrics {
         Self {
             registry: Arc::new(registry),
             finished,
+            retried,
             started,
             failed,
             lines,
@@ -68,6 +71,10 @@ impl Metrics {
 
     pub(crate) fn finished(&self, reason: &str) {
         self.finished.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn retried(&self, reason: &str) {
+        self.retried.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
     }
 
     pub(crate) fn started(&self) {
