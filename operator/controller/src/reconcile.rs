@@ -258,12 +258,10 @@ async fn hold(
         // It no longer stands in the way of those behind it.
         ctx.waker.peers(object);
     }
-    Ok(granted_expires(ctx, object, now).await?.map_or_else(Action::await_change, |at| until(at, now)))
-}
-
-async fn granted_expires(ctx: &Ctx, object: &CapabilityExecution, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
-    Ok(step::expires(&found, now))
+    // From the cache: a context that it does not have yet wakes this one when it comes.
+    let context = dereference::cached_context(&ctx.stores, object);
+    let expires = context.and_then(|context| step::expires_at(&context, now)).filter(|at| *at > now);
+    Ok(expires.map_or_else(Action::await_change, |at| until(at, now)))
 }
 
 /// It waits for its runtime, for a while.
