@@ -11,7 +11,7 @@
 use ccos_e2e::cluster::image;
 use ccos_e2e::fixture::{CAPABILITY, Fixture as _, pod};
 use ccos_e2e::namespace::unique;
-use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider};
+use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider, until};
 use serde_json::{Value, json};
 
 #[test]
@@ -157,7 +157,44 @@ fn a_full_context_takes_the_right_to_escalate() {
             {"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": ["escalate"]},
         ]),
     );
-    ccos_e2e::until("the new right", 20, || (ns.create(Some("ann"), &full(), "?dryRun=All").code == 201).then_some(()));
+    until("the new right", 20, || (ns.create(Some("ann"), &full(), "?dryRun=All").code == 201).then_some(()));
+}
+
+/// The ceiling is that of `e2e/install.sh`: the chart's default, `/etc/shadow` out of reach, and 1Gi of memory.
+#[test]
+fn a_context_above_the_ceiling_takes_the_right_to_escalate() {
+    let ns = namespace("ceiling");
+    let contexts = |verbs: &[&str]| json!([{"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": verbs}]);
+    ns.role("ann", &contexts(&["create", "update", "patch", "get"]));
+    let ann = ns.user("ann");
+    let all = || context("all").reads("/**").set("limits.memory", "2Gi");
+    let metadata = || {
+        let everywhere = json!([{"cidr": "0.0.0.0/0", "ports": [{"port": 80}]}]);
+        context("metadata").set("permissions.network.outbound", everywhere)
+    };
+    until("ann may write contexts", 20, || {
+        (ns.create(Some("ann"), &context("some"), "?dryRun=All").code == 201).then_some(())
+    });
+    ann.rejects(all())
+        .with(Reason::CeilingExceeded, "spec.permissions.filesystem.read[0]")
+        .with(Reason::CeilingExceeded, "spec.limits.memory")
+        .saying("\"/**\": above the cluster's ceiling, which blocks /etc/shadow")
+        .saying("2Gi: exceeds 1Gi, the cluster's ceiling")
+        .of(2);
+    ann.rejects(metadata())
+        .with(Reason::CeilingExceeded, "spec.permissions.network.outbound[0]")
+        .saying("which blocks 169.254.0.0/16, e.g. 169.254.0.0:80");
+    // Inside: what the ceiling blocks, they block too.
+    ann.would_be_allowed(context("all").reads("/**").blocks("/etc/shadow"));
+    let local = json!([{"cidr": "127.0.0.0/8"}, {"cidr": "169.254.0.0/16"}]);
+    ann.would_be_allowed(metadata().set("permissions.network.blocked", local));
+
+    ns.role("ann", &contexts(&["escalate"]));
+    until("the new right", 20, || (ns.create(Some("ann"), &all(), "").code == 201).then_some(()));
+    // What was granted is granted, and it shows that it is above.
+    ns.accepts(execution("above").under("all").reads("/bin")).completes();
+    let within = "--for=jsonpath={.status.conditions[?(@.type==\"WithinCeiling\")].reason}=CeilingExceeded";
+    ns.kubectl(["wait", "secctx/all", within, "--timeout=30s"]);
 }
 
 #[test]
@@ -184,7 +221,7 @@ fn a_requester_who_cannot_read_a_secret_cannot_have_it_read() {
         .requires_variable("TOKEN")
         .set("env", json!([{"name": "TOKEN", "secretKeyRef": {"name": "keys", "key": "key"}}]))
         .set("inputsFrom", json!([{"secretKeyRef": {"name": "keys", "key": "key"}, "as": "key"}]));
-    ccos_e2e::until("ann may use it", 20, || {
+    until("ann may use it", 20, || {
         (ns.create(Some("ann"), &execution("plain"), "?dryRun=All").code == 201).then_some(())
     });
     ns.user("ann").rejects(with_secret.clone()).with(Reason::UseForbidden, "inputsFrom[0].secretKeyRef");

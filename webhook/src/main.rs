@@ -103,6 +103,9 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), StartError> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Cryptography)?;
     let profile = profile(&args.profile)?;
+    let ceiling = profile
+        .ceiling()
+        .map_err(|source| StartError::ProfileText { path: args.profile.display().to_string(), source })?;
     let client = Client::try_default().await?;
     let pulses = Pulses::default();
     let keys = Shared::default();
@@ -142,6 +145,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         client,
         caches: caches.clone(),
         isolations: profile.isolations,
+        ceiling,
         keys,
         metrics,
         now: Timestamp::now,

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::AnyContext;
-use ccos_policy::Isolations;
+use ccos_policy::{Ceiling, Isolations};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -37,6 +37,8 @@ pub struct App {
     pub caches: Caches,
     /// What the cluster can do.
     pub isolations: Isolations,
+    /// What contexts may grant whose author has no right to escalate.
+    pub ceiling: Ceiling,
     /// The receipt keys.
     pub keys: Shared,
     /// What is counted.
@@ -169,8 +171,10 @@ impl App {
             (Webhook::Validate, Asked::Created(object)) => self.confirm(request, object, now).await,
             (Webhook::Validate, Asked::Changed { old, new }) => execution::changed(old, new),
             (Webhook::Validate, Asked::Context(object)) => {
-                let refused = self.refused(request, rights::to_grant(object, scope(object, request))).await?;
-                grant::context(object, &request.requester_display(), &refused, now)
+                let above = grant::above(object, &self.ceiling, now);
+                let questions = rights::to_grant(object, scope(object, request), above.as_ref());
+                let refused = self.refused(request, questions).await?;
+                grant::context(object, &request.requester_display(), &refused, above, now)
             }
             (Webhook::Validate, Asked::Provider(object)) => {
                 let namespace = match object {

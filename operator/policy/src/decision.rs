@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use cause::{Bound, Cause, LimitBound, Outside, Why};
+pub use cause::{Bound, Cause, Excess, LimitBound, Outside, Why};
 pub use field::FieldPath;
 
 use crate::isolation::Isolation;

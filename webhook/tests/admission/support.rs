@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
 use ccos_plan::receipt::{Keys, encode_key, kid};
-use ccos_policy::{Isolation, IsolationProfile, Isolations};
+use ccos_policy::{Ceiling, Isolation, IsolationProfile, Isolations};
 use ccos_webhook::keys::{Shared, Signing};
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
@@ -48,6 +48,7 @@ pub struct Cluster {
     /// Answers 500 to everything.
     broken: bool,
     now: Option<fn() -> Timestamp>,
+    ceiling: Ceiling,
 }
 
 impl Cluster {
@@ -77,6 +78,12 @@ impl Cluster {
 
     pub fn broken() -> Self {
         Self { broken: true, ..Self::default() }
+    }
+
+    /// Contexts may grant no more than this.
+    pub fn under(mut self, ceiling: &Value) -> Self {
+        self.ceiling = ccos_plan::wire::ceiling(ceiling).unwrap();
+        self
     }
 
     pub fn at(mut self, now: fn() -> Timestamp) -> Self {
@@ -130,6 +137,7 @@ impl Cluster {
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
         let now = self.now.unwrap_or(now);
+        let ceiling = self.ceiling.clone();
         App {
             client: self.client(),
             // Empty: everything is asked of the double.
@@ -140,6 +148,7 @@ impl Cluster {
                 cluster_providers: store().0,
             },
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
+            ceiling,
             keys: shared,
             metrics: Metrics::default(),
             now,

@@ -67,7 +67,7 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     faults.none_or(context)
 }
 
-const fn level(level: wire::Level) -> Level {
+pub(super) const fn level(level: wire::Level) -> Level {
     match level {
         wire::Level::Pure => Level::Pure,
         wire::Level::Controlled => Level::Controlled,

@@ -12,7 +12,7 @@ use crate::pattern::budget::{Budget, Exhausted};
 use crate::pattern::host::HostName;
 use crate::pattern::list::Indexed;
 use crate::pattern::{HostPattern, List, PortRange};
-use crate::permissions::{Inbound, Outbound, Peer, Permissions};
+use crate::permissions::{Inbound, Network, Outbound, Peer, RequiredPermissions};
 use crate::places::{Place, Placed, Places};
 use crate::request::{Capability, Context, Level};
 
@@ -20,11 +20,15 @@ use crate::request::{Capability, Context, Level};
 pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = of_capability(capability);
     let blocks = required.own.network_blocked.is_some();
+    let blocked = bound.network.blocked.clone();
     if required.is_own(&OUTBOUND) || blocks {
-        check(&OUTBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let granted = Some(bound.network.outbound.clone());
+        let against = Against { granted, blocked: blocked.clone(), by: Bound::Capability };
+        check(&OUTBOUND, required, against, budget, denials);
     }
     if required.is_own(&INBOUND) || blocks {
-        check(&INBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let granted = Some(bound.network.inbound.clone());
+        check(&INBOUND, required, Against { granted, blocked, by: Bound::Capability }, budget, denials);
     }
     connections(required.own.max_connections, bound.network.max_connections, Bound::Capability, None, denials);
 }
@@ -32,11 +36,30 @@ pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut
 /// What is required lies inside what the context grants.
 pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = Bound::Context(context.level);
-    check(&OUTBOUND, required, &context.permissions, &bound, budget, denials);
-    check(&INBOUND, required, &context.permissions, &bound, budget, denials);
+    let Network { outbound, inbound, blocked, max_connections: _ } = &context.permissions.network;
+    let (outbound, inbound) = match context.level {
+        Level::Pure => (Some(List::default()), Some(List::default())),
+        Level::Full => (None, None),
+        Level::Controlled | Level::Sandboxed => (Some(outbound.clone()), Some(inbound.clone())),
+    };
+    let against = Against { granted: outbound, blocked: blocked.clone(), by: bound.clone() };
+    check(&OUTBOUND, required, against, budget, denials);
+    let against = Against { granted: inbound, blocked: blocked.clone(), by: bound.clone() };
+    check(&INBOUND, required, against, budget, denials);
     let required_by = if required.own.max_connections.is_some() { None } else { required.inherited_from() };
     let granted = context.permissions.network.max_connections;
     connections(required.permissions.network.max_connections, granted, bound, required_by, denials);
+}
+
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let blocked = ceiling.network_blocked.clone().unwrap_or_default();
+    let against = Against { granted: ceiling.outbound.clone(), blocked: blocked.clone(), by: Bound::Ceiling };
+    check(&OUTBOUND, granted, against, budget, denials);
+    let against = Against { granted: ceiling.inbound.clone(), blocked, by: Bound::Ceiling };
+    check(&INBOUND, granted, against, budget, denials);
+    let connections = granted.permissions.network.max_connections;
+    self::connections(connections, ceiling.max_connections, Bound::Ceiling, None, denials);
 }
 
 fn connections(
@@ -102,23 +125,28 @@ impl Sample {
     }
 }
 
+/// A bound that rules must lie inside of.
+struct Against<R: Indexed> {
+    /// Absent: everything.
+    granted: Option<List<R>>,
+    blocked: List<Peer>,
+    by: Bound,
+}
+
 fn check<R: Rule>(
     kind: &Kind<R>,
     required: &Required,
-    bound: &Permissions,
-    by: &Bound,
+    against: Against<R>,
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
-    let granted = if *by == Bound::Context(Level::Pure) { List::default() } else { (kind.of)(bound).clone() };
-    let held = Held {
-        granted: &granted,
-        everything: *by == Bound::Context(Level::Full),
-        blocked: &bound.network.blocked,
-        without: &required.permissions.network.blocked,
-    };
+    let Against { granted, blocked, by } = against;
+    let everything = granted.is_none();
+    let granted = granted.unwrap_or_default();
+    let without = &required.permissions.network.blocked;
+    let held = Held { granted: &granted, everything, blocked: &blocked, without };
     // An own `blocked` replaces the capability's, and may so widen a list that is inherited.
-    let widened_by_blocked = *by == Bound::Capability && !required.is_own(kind);
+    let widened_by_blocked = by == Bound::Capability && !required.is_own(kind);
     for (index, rule) in (kind.of)(&required.permissions).iter().enumerate() {
         let why = match held.outside(rule, budget) {
             Ok(None) => continue,
