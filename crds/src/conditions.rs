@@ -23,5 +23,10 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub const FINISHED: &str = "Finished";
 
 /// Of contexts and providers. `True`: it was understood (`Valid`). `False`: `Invalid`; the message says what is wrong
-/// with which field.
+/// with which field. Of contexts also `Expired`: it admits nothing any more.
 pub const VALID: &str = "Valid";
+
+/// Of contexts. `True`: anybody who may write contexts could have written it (`WithinCeiling`). `False`:
+/// `CeilingExceeded`; the message says what it grants beyond the cluster's ceiling. That is no fault: its author had the
+/// right to escalate, or the ceiling was lowered since, and executions run under it all the same.
+pub const WITHIN_CEILING: &str = "WithinCeiling";

@@ -69,6 +69,11 @@ pub(crate) async fn apply(
     }
 }
 
+/// Applies the fence of a pod again.
+pub(crate) async fn network_policy(client: &Client, policy: &NetworkPolicy) -> Result<(), ApplyError> {
+    server_side(client, "NetworkPolicy", policy).await
+}
+
 /// Applies a namespace's quota.
 pub(crate) async fn quota(client: &Client, quota: &ResourceQuota) -> Result<(), ApplyError> {
     server_side(client, "ResourceQuota", quota).await

@@ -5,11 +5,13 @@ mod contexts;
 mod ctx;
 mod dereference;
 mod error;
+mod fence;
 mod lease;
 mod metrics;
 mod orphans;
 mod queue;
 mod reconcile;
+mod rights;
 mod serve;
 mod triggers;
 mod turn;
@@ -89,7 +91,9 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), StartError> {
     let Args { profile: path, namespace, listen, identity } = args;
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
-    let cluster = ClusterProfile::parse(&text).map_err(|source| StartError::Parse { path, source })?;
+    let cluster = ClusterProfile::parse(&text);
+    let cluster = cluster.and_then(|cluster| cluster.ceiling().map(|ceiling| (cluster, ceiling)));
+    let (cluster, ceiling) = cluster.map_err(|source| StartError::Parse { path, source })?;
 
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Tls)?;
     let config = kube::Config::infer().await.map_err(StartError::Config)?;
@@ -111,14 +115,17 @@ async fn run(args: Args) -> Result<(), StartError> {
     metrics.leads();
 
     let queue = Arc::new(queue::Queue::default());
-    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue);
+    let changed = Arc::default();
+    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
+        ceiling,
         stores,
         queue,
+        changed,
         recorder: Recorder::new(client, reporter),
         metrics,
         waker,

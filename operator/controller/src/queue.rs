@@ -46,6 +46,8 @@ pub(crate) struct Queue {
     told: Mutex<HashMap<String, Told>>,
     /// Who showed which nonce first, and when it was last shown.
     nonces: Mutex<HashMap<String, (String, Instant)>>,
+    /// Who lost the right to use the context of an execution.
+    revoked: Mutex<HashMap<String, String>>,
     /// Since when an execution has waited for its runtime.
     without_runtime: Mutex<HashMap<String, Timestamp>>,
 }
@@ -59,6 +61,7 @@ impl Queue {
     /// Gives a place back: it ended, or its pod could not be made. Answers whether there was one.
     pub(crate) fn release(&self, uid: &str) -> bool {
         lock(&self.told).remove(uid);
+        lock(&self.revoked).remove(uid);
         self.places().remove(uid).is_some()
     }
 
@@ -70,6 +73,16 @@ impl Queue {
     /// What it was told.
     pub(crate) fn told(&self, uid: &str) -> Option<Told> {
         lock(&self.told).get(uid).cloned()
+    }
+
+    /// Notes that the requester of an execution may no longer use its context.
+    pub(crate) fn revoke(&self, uid: &str, requester: &str) {
+        lock(&self.revoked).insert(uid.to_owned(), requester.to_owned());
+    }
+
+    /// Who that is; told once. Should nothing come of it, the next round finds it again.
+    pub(crate) fn revoked(&self, uid: &str) -> Option<String> {
+        lock(&self.revoked).remove(uid)
     }
 
     /// Whether this execution is the first to show this nonce.

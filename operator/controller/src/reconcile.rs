@@ -11,6 +11,7 @@ use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
+use ccos_policy::Use;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -24,6 +25,7 @@ use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
+use crate::fence;
 use crate::orphans;
 use crate::turn::{Waits, still_waits, turn};
 use crate::update_status::update_status;
@@ -65,7 +67,8 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
 
 /// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
 async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
-    if let Some(Waits { expires }) = still_waits(cached, ctx, now) {
+    let revoked = ctx.queue.revoked(&uid(cached)).is_some();
+    if let Some(Waits { expires }) = still_waits(cached, ctx, now).filter(|_| !revoked) {
         return Ok(expires.map_or_else(Action::await_change, |at| until(at, now)));
     }
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
@@ -165,11 +168,15 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         };
         return finish(object, ctx, Draft::of(object, now).ended(Some(&name), &ended), &ended.end).await;
     }
+    let breach = fence::breached(object, ctx).await?;
     if status::stopping(object).is_some() {
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
-    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    if let Some(requester) = ctx.queue.revoked(&uid(object)) {
+        found.may_use = Use::Forbidden(requester);
+    }
     let why = match &seen {
         Seen::Starting(why) if step::overdue(pod, &ctx.cluster, now) => {
             let warning = dereference::last_warning(&ctx.client, pod).await?;
@@ -178,7 +185,8 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         }
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
-    if let Some(end) = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod)).or(why) {
+    let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod));
+    if let Some(end) = stop.or(breach).or(why) {
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
         apply::delete_pod(&ctx.client, pod).await?;

@@ -1,7 +1,8 @@
 //! Whose turn it is, from caches and places.
 
-use ccos_crds::CapabilityExecution;
 use ccos_crds::execution::ContextKind;
+use ccos_crds::security_context::{InUse, RunningExecution};
+use ccos_crds::{CapabilityExecution, Quantity};
 use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Weight};
 use ccos_plan::{AnyContext, build, status, step};
 use ccos_policy::{Admitted, Bytes, Cores};
@@ -16,6 +17,9 @@ use crate::ctx::Ctx;
 use crate::dereference;
 use crate::orphans;
 use crate::queue::{Line, Place, Told};
+
+/// How many executions a context's status names; their number is told besides.
+const SHOWN: usize = 16;
 
 /// Whether it is an execution's turn; if so, it holds its place from here on.
 pub(crate) fn turn(
@@ -89,8 +93,35 @@ fn decide(
     capacity::turn(&mine, weight, &peers, bounds, &context.display())
 }
 
+/// What the executions of a line hold and wait for, by caches.
+pub(crate) fn in_use(of: &Line, ctx: &Ctx) -> (InUse, Vec<RunningExecution>) {
+    let places = ctx.queue.places();
+    let (mut waiting, mut memory, mut cpu) = (0_i32, 0_u64, 0_u64);
+    let mut running = Vec::new();
+    for object in ctx.stores.executions.state().iter().filter(|one| !status::finished(one) && line(one) == *of) {
+        let place = places.get(&object.uid().unwrap_or_default()).map(|place| place.weight);
+        match place.or_else(|| live_weight(object, ctx)) {
+            Some(weight) => {
+                memory = memory.saturating_add(weight.memory.0);
+                cpu = cpu.saturating_add(weight.cpu.millis);
+                running.push((Ticket::of(object), object.namespace().unwrap_or_default(), object.name_any()));
+            }
+            None => waiting = waiting.saturating_add(i32::from(step::queues(object))),
+        }
+    }
+    running.sort();
+    let use_ = InUse {
+        running: i32::try_from(running.len()).unwrap_or(i32::MAX),
+        waiting,
+        memory: Quantity(Bytes(memory).to_string()),
+        cpu: Quantity(Cores { millis: cpu }.to_string()),
+    };
+    let named = running.into_iter().take(SHOWN).map(|(_, namespace, name)| RunningExecution { namespace, name });
+    (use_, named.collect())
+}
+
 /// Contexts of a namespace share nothing with their namesakes of other namespaces.
-fn line(object: &CapabilityExecution) -> Line {
+pub(crate) fn line(object: &CapabilityExecution) -> Line {
     let reference = &object.spec.context_ref;
     let namespace = match reference.kind {
         ContextKind::SecurityContext => object.namespace(),

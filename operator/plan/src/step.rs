@@ -2,9 +2,10 @@
 
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
-use ccos_policy::{Decision, OnExpiry, Reason};
+use ccos_policy::{Decision, OnExpiry, Reason, Use};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt as _;
 
@@ -154,6 +155,10 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
     if let Some(at) = expired.filter(|_| ends.is_none_or(|expiry| expiry.on_expiry == OnExpiry::Stop)) {
         return Some(End::new(EndReason::ContextExpired, format!("{} expired at {at}", context.display())));
     }
+    if let Use::Forbidden(requester) = &found.may_use {
+        let why = format!("{requester} may no longer use {}: the right was taken away", context.display());
+        return Some(End::new(EndReason::UseRevoked, why));
+    }
     let decision = object.status.as_ref()?.decision.as_ref();
     let by = decision.map(|decision| (decision.context_uid.as_str(), decision.context_generation));
     let metadata = context.metadata();
@@ -256,6 +261,31 @@ pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
 #[must_use]
 pub fn expires_at(context: &AnyContext, now: Timestamp) -> Option<Timestamp> {
     wire::context(context, now).ok()?.expiry.at
+}
+
+/// Whether the network policy of a live pod is there, as it was applied. `None` is one that is gone.
+///
+/// # Errors
+/// The end of the execution. It is not enough to apply the policy again: nobody can tell what passed meanwhile.
+pub fn fenced(wanted: &NetworkPolicy, found: Option<&NetworkPolicy>) -> Result<(), End> {
+    let breach = |what: &str| {
+        let why =
+            format!("its network policy was {what}; it was applied again, but what passed meanwhile is not known");
+        End::new(EndReason::ConfinementFailed, why)
+    };
+    let Some(found) = found else { return Err(breach("deleted")) };
+    let labelled = wanted.labels().iter().all(|(key, value)| found.labels().get(key) == Some(value));
+    // The labels are those by which it is watched.
+    if labelled && rules(wanted) == rules(found) { Ok(()) } else { Err(breach("changed")) }
+}
+
+/// What a policy says; the API server may write an empty list where there is none.
+fn rules(policy: &NetworkPolicy) -> Option<NetworkPolicySpec> {
+    policy.spec.clone().map(|spec| NetworkPolicySpec {
+        ingress: spec.ingress.filter(|rules| !rules.is_empty()),
+        egress: spec.egress.filter(|rules| !rules.is_empty()),
+        ..spec
+    })
 }
 
 /// A pod whose labels were changed has left the network policy that selects it.

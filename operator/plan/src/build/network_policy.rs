@@ -10,7 +10,8 @@ use super::names;
 
 /// Denies everything, both ways: this release grants no network. In GVisor and Kata the workload has a network
 /// namespace of its own besides; this is the second line, and the first around the runner.
-pub(super) fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
+#[must_use]
+pub fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
     let selector = BTreeMap::from([(names::UID_LABEL.to_owned(), object.uid().unwrap_or_default())]);
     NetworkPolicy {
         metadata: names::metadata(object),
