@@ -122,6 +122,28 @@ fn a_cluster_context_serves_every_namespace_to_those_who_may_use_it() {
 }
 
 #[test]
+fn an_execution_that_names_no_context_gets_the_default_of_its_namespace() {
+    let ns = namespace("default-context");
+    ns.apply(context("analysts"));
+    let nameless = |name: &str| execution(name).without("contextRef");
+    ns.rejects(nameless("early"))
+        .with(Reason::ContextNotFound, "contextRef")
+        .saying("has no label security.ccos.dev/default-context");
+    kubectl(["label", "namespace", &ns.name, "security.ccos.dev/default-context=analysts"]).succeeds();
+    let ran = ns.accepts(nameless("ran"));
+    ran.completes();
+    assert_eq!(ran.object()["spec"]["contextRef"], json!({"kind": "SecurityContext", "name": "analysts"}));
+    // The label is no right.
+    ns.allow("ann", &[]);
+    ns.user("ann").rejects_at_first(&nameless("hers"), Reason::UseForbidden, "contextRef", || {
+        ns.allow("ann", &["analysts"]);
+    });
+    // What was filled in stays.
+    let answer = ns.merge(None, "ran", &json!({"spec": {"contextRef": null}}));
+    assert_eq!(answer.code, 422, "{:#}", answer.body);
+}
+
+#[test]
 fn what_does_not_exist_is_named() {
     let ns = namespace("missing");
     ns.rejects(execution("nothing")).with(Reason::ContextNotFound, "contextRef");

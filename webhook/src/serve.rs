@@ -22,7 +22,7 @@ use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
-use crate::references::{Caches, Found, Freshness, find};
+use crate::references::{Caches, Found, Freshness, default_context, find};
 use crate::review::{Allowed, Asked, Refusal, Subject, Verdict, asked, execution, grant, scope};
 use crate::rights::{self, Question};
 
@@ -191,8 +191,13 @@ impl App {
     async fn admit(&self, request: &Request, object: &CapabilityExecution, now: Timestamp) -> Verdict {
         let signing = self.signing()?;
         let namespace = request.namespace.as_deref().unwrap_or_default();
+        let filled = self.filled(namespace, object).await?;
+        let (given, object) = (object, filled.as_ref().unwrap_or(object));
         let mut questions = rights::to_read(namespace, &object.spec);
-        questions.push(rights::to_use(namespace, &object.spec.context_ref));
+        // Without a context it is refused; nobody can be asked about it.
+        if !object.spec.context_ref.is_absent() {
+            questions.push(rights::to_use(namespace, &object.spec.context_ref));
+        }
         let (refused, found) =
             futures::join!(self.refused(request, questions), self.find(request, object, Freshness::Cached));
         let (refused, mut found) = (refused?, found?);
@@ -212,7 +217,24 @@ impl App {
             }
             Err(refusal) => return Err(refusal),
         };
-        execution::stamped(object, request, &found, &admitted, &signing.key, now)
+        execution::stamped(given, object, request, &found, &admitted, &signing.key, now)
+    }
+
+    /// The execution with its namespace's default context, where it names none and there is one.
+    async fn filled(
+        &self,
+        namespace: &str,
+        object: &CapabilityExecution,
+    ) -> Result<Option<CapabilityExecution>, Refusal> {
+        if !object.spec.context_ref.is_absent() {
+            return Ok(None);
+        }
+        let found = default_context(&self.client, namespace).await.map_err(|error| Refusal::try_again(&error))?;
+        Ok(found.map(|context_ref| {
+            let mut filled = object.clone();
+            filled.spec.context_ref = context_ref;
+            filled
+        }))
     }
 
     /// Decides again, on the object as it will be stored.

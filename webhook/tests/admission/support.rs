@@ -71,6 +71,15 @@ impl Cluster {
         self
     }
 
+    /// The namespace `n` has these labels.
+    pub fn with_labels(mut self, labels: &Value) -> Self {
+        let object = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "n", "labels": labels},
+        });
+        self.objects.insert("/api/v1/namespaces/n".to_owned(), object);
+        self
+    }
+
     pub fn lets(mut self, right: &str) -> Self {
         self.rights.insert(right.to_owned());
         self

@@ -22,7 +22,7 @@ use input::{Fault, Input, Place};
 
 /// Decides executions offline, as the cluster would.
 ///
-/// Reads contexts, providers and executions from files, folders (all *.yaml, *.yml and *.json in them) or `-`, and says
+/// Reads contexts, providers and executions, and Namespaces for the labels that name default contexts, from files, folders (all *.yaml, *.yml and *.json in them) or `-`, and says
 /// of each execution whether it would be admitted, and if not, every reason. Whether you may use a context, or escalate
 /// one above the cluster's ceiling, is not asked: only the cluster knows. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
@@ -201,6 +201,13 @@ fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut V
     let mut reports = Vec::new();
     for ((name, _), (place, object)) in &input.executions {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        // As the webhook fills it in.
+        let filled = input.defaults.get(namespace).filter(|_| object.spec.context_ref.is_absent()).map(|default| {
+            let mut filled = object.clone();
+            filled.spec.context_ref = default.clone();
+            filled
+        });
+        let object = filled.as_ref().unwrap_or(object);
         let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
         let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();
         let found = References { context, provider, may_use: Use::NotAsked };

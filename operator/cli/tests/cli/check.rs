@@ -258,3 +258,21 @@ fn a_file_cant_garble_the_terminal() {
     assert!(!said.out.contains('\u{1b}') && !said.out.contains('\u{202e}'), "{:?}", said.out);
     assert!(said.out.contains(r"\u{1b}[31m\u{202e}"), "{:?}", said.out);
 }
+
+#[test]
+fn an_execution_without_a_context_gets_the_default_of_its_namespace() {
+    let namespace = |labels: &str| {
+        format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: data, labels: {{{labels}}}}}\n")
+    };
+    let text = only(&["\nkind: SecurityContext", "\nkind: CapabilityProvider", "name: good"])
+        .replace("  contextRef: {kind: SecurityContext, name: analysts}\n", "");
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: analysts")));
+    assert_eq!((said.outcome, said.out.as_str()), (Outcome::Done, "allowed  data/good\n"));
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: lost")));
+    assert!(said.out.contains(r#"contextRef: SecurityContext "lost" not found"#), "{}", said.out);
+    for without in [text.clone(), format!("{text}{}", namespace("a: b"))] {
+        let said = piped(&without);
+        assert_eq!(said.outcome, Outcome::Denied);
+        assert!(said.out.contains("  contextRef: none is named, and the namespace has no label"), "{}", said.out);
+    }
+}
