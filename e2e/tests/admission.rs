@@ -135,9 +135,10 @@ fn an_execution_that_names_no_context_gets_the_default_of_its_namespace() {
     assert_eq!(ran.object()["spec"]["contextRef"], json!({"kind": "SecurityContext", "name": "analysts"}));
     // The label is no right.
     ns.allow("ann", &[]);
-    ns.user("ann").rejects_at_first(&nameless("hers"), Reason::UseForbidden, "contextRef", || {
+    let hers = ns.user("ann").rejects_at_first(&nameless("hers"), Reason::UseForbidden, "contextRef", || {
         ns.allow("ann", &["analysts"]);
     });
+    hers.completes();
     // What was filled in stays.
     let answer = ns.merge(None, "ran", &json!({"spec": {"contextRef": null}}));
     assert_eq!(answer.code, 422, "{:#}", answer.body);

@@ -27,7 +27,7 @@ use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
 use crate::fence;
 use crate::orphans;
-use crate::turn::{Waits, still_waits, turn};
+use crate::turn::{News, Waits, still_waits, turn};
 use crate::update_status::update_status;
 
 /// How long a cache may take to show what was written: then it is looked at again.
@@ -68,8 +68,8 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
 /// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
 async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let revoked = ctx.queue.revoked(&uid(cached)).is_some();
-    if let Some(Waits { expires }) = still_waits(cached, ctx, now).filter(|_| !revoked) {
-        return Ok(expires.map_or_else(Action::await_change, |at| until(at, now)));
+    if let Some(waits) = still_waits(cached, ctx, now).filter(|_| !revoked) {
+        return stay(cached, ctx, waits, now).await;
     }
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
@@ -96,10 +96,10 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
-    let gone = || Turn::Wait("its context is gone".to_owned());
+    let gone = || Turn::wait("its context is gone");
     let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, class, ctx));
-    if let Turn::Wait(message) = turn.unwrap_or_else(gone) {
-        return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
+    if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {
+        return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &wait.message, now).await;
     }
     let started = start(object, ctx, &granted, &found, now).await;
     if !matches!(&started, Ok(Started::Pod)) {
@@ -110,6 +110,22 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         Started::Pod => Ok(Action::await_change()),
         Started::Held(action) => Ok(action),
     }
+}
+
+/// It waits still: it is told its place in the line, if that is new and it was not told something just before.
+async fn stay(object: &CapabilityExecution, ctx: &Ctx, waits: Waits, now: Timestamp) -> Result<Action, Error> {
+    let Waits { expires, news } = waits;
+    let expires = expires.map(|at| until_span(at, now));
+    let again = match news {
+        None => None,
+        Some(News::In(span)) => Some(span),
+        Some(News::Due(message)) => {
+            ctx.queue.told_now(&uid(object));
+            update_status(&ctx.client, object, Draft::of(object, now).moved(&message)).await?;
+            None
+        }
+    };
+    Ok(again.into_iter().chain(expires).min().map_or_else(Action::await_change, Action::requeue))
 }
 
 enum Started {
@@ -263,8 +279,10 @@ async fn hold(
     let first = !step::waits(object, reason);
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
-        // It no longer stands in the way of those behind it.
-        ctx.waker.peers(object);
+        if reason != WaitReason::CapacityExhausted {
+            // It no longer stands in the way of those behind it.
+            ctx.waker.peers(object);
+        }
     }
     // From the cache: a context that it does not have yet wakes this one when it comes.
     let context = dereference::cached_context(&ctx.stores, object);
@@ -341,6 +359,9 @@ fn uid(object: &CapabilityExecution) -> String {
 
 /// Wakes at a moment, or a little after it: a timer that is early would find nothing to do.
 fn until(at: Timestamp, now: Timestamp) -> Action {
-    let span = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Action::requeue(span + Duration::from_millis(20))
+    Action::requeue(until_span(at, now))
+}
+
+fn until_span(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(20)
 }

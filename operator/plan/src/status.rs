@@ -126,6 +126,15 @@ impl Draft {
         self
     }
 
+    /// It waits still, at another place of the line.
+    #[must_use]
+    pub fn moved(mut self, message: &str) -> Self {
+        let reason = WaitReason::CapacityExhausted.as_str();
+        self.set(conditions::QUEUED, "True", reason, message);
+        self.set(conditions::SUCCEEDED, "Unknown", reason, message);
+        self
+    }
+
     /// Its pod was created.
     #[must_use]
     pub fn starting(self, granted: &Granted, pod: &str) -> Self {

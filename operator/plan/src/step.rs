@@ -251,6 +251,13 @@ pub fn waits(object: &CapabilityExecution, reason: WaitReason) -> bool {
     all.iter().any(|one| one.type_ == conditions::QUEUED && one.status == "True" && one.reason == reason.as_str())
 }
 
+/// What one that waits for its turn was told.
+#[must_use]
+pub fn waiting_for(object: &CapabilityExecution) -> Option<&str> {
+    let queued = object.status.as_ref()?.conditions.iter().find(|one| one.type_ == conditions::QUEUED)?;
+    (queued.reason == WaitReason::CapacityExhausted.as_str()).then_some(queued.message.as_str())
+}
+
 /// When the context ends, if that lies ahead.
 #[must_use]
 pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
