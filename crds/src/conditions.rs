@@ -5,18 +5,18 @@
 pub const ADMITTED: &str = "Admitted";
 
 /// `True`: waits, for `CapacityExhausted`, `QuotaExceeded`, `Suspended`, `RuntimeUnavailable` or `Unschedulable`; the
-/// message says for what. `False`: `Started` or `Ended`.
+/// message says for what. `False`: `Started`, `Ended`, or `Retrying`, for the moments before another attempt.
 pub const QUEUED: &str = "Queued";
 
 /// `True`: the network policy, the quota and the profile that confine the pod exist (`Applied`), and, once it has
-/// reported, its runner has proven its confinement (`Proven`). `False`: `ConfinementFailed`.
+/// reported, its runner has proven its confinement (`Proven`). `False`: `ConfinementFailed`. `Unknown`: `Retrying`.
 pub const ISOLATED: &str = "Isolated";
 
-/// `True`: the pod's container runs or ran (`Running`). `Unknown`: `Starting`.
+/// `True`: the pod's container runs or ran (`Running`). `Unknown`: `Starting`, `Retrying`.
 pub const STARTED: &str = "Started";
 
 /// `True`: `Completed`. `False`: why not, one of the ends. `Unknown`: how far it is, the reason for which it waits, or
-/// `Starting`, `Running` or `Stopping`.
+/// `Starting`, `Running`, `Stopping` or `Retrying`.
 pub const SUCCEEDED: &str = "Succeeded";
 
 /// `True` at either end, with the reason of `Succeeded`: for `kubectl wait --for=condition=Finished`.

@@ -76,7 +76,8 @@ pub struct CapabilityExecutionSpec {
     /// `GVisor`, `Kata`, `Container` or `Wasm`. Absent: the context's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-    /// When to try again. A limit above 0 is refused in this release.
+    /// When to try again. Absent: never. Each attempt has a pod of its own, waits its turn again, and needs the right to
+    /// `use` the context again. The code must stand being run more than once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
     /// Deletes it so many seconds after its end. Absent: it is kept.
@@ -181,7 +182,10 @@ pub struct Retries {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9))]
     pub limit: Option<i32>,
-    /// After these ends, besides `Evicted`, `PodLost`, `NodeLost` and `RuntimeUnavailable`, which always count.
+    /// After these ends, besides `Evicted`, `PodLost`, `NodeLost` and `RuntimeUnavailable`, which always count:
+    /// `NonZeroExit`, `Signaled`, `WallTimeExceeded`, `CPUTimeExceeded`, `MemoryExceeded`, `DiskExceeded`,
+    /// `OutputTooLarge`, `InvalidResult`, `ResultTooLarge`, `ImagePullFailed`, `VolumeUnavailable`,
+    /// `StartDeadlineExceeded`, `InternalError`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     pub on: Option<Vec<String>>,

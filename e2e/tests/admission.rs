@@ -317,6 +317,8 @@ fn invalid_objects_are_told_each_field() {
     ns.rejects(provider("command").capability("command", json!(["true"]))).invalid("spec.capabilities[0].command[0]");
     ns.apply(context("analysts"));
     ns.rejects(execution("own").variable("CCOS_INPUT_FILE", "x")).invalid("spec.env[0].name");
+    ns.rejects(execution("retries").set("retries", json!({"limit": 1, "on": ["NonZeroExit", "Cancelled"]})))
+        .invalid("spec.retries.on[1]");
     ns.rejects(execution("large").set("inputs", json!({"text": "x".repeat(300 * 1024)}))).invalid("spec.inputs");
 }
 
@@ -407,7 +409,6 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
     refused(execution("container").set("isolation", "Container"), "isolation", "use GVisor");
     refused(execution("wasm").set("isolation", "Wasm"), "isolation", "use GVisor");
     refused(execution("glob").reads("/data/*.csv"), "requires.permissions.filesystem.read[0]", r#"write "/data""#);
-    refused(execution("retries").set("retries.limit", 1), "retries.limit", "remove retries");
     refused(
         execution("tag").provider("source.image.reference", "registry.local/tools:1"),
         "provider.spec.source.image.reference",

@@ -3,7 +3,7 @@
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::network_policy::network_policy;
 use ccos_plan::end::End;
-use ccos_plan::step;
+use ccos_plan::fence::fenced;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -20,12 +20,12 @@ pub(crate) async fn breached(object: &CapabilityExecution, ctx: &Ctx) -> Result<
     let wanted = network_policy(object);
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
-    if step::fenced(&wanted, cached.as_deref()).is_ok() {
+    if fenced(&wanted, cached.as_deref()).is_ok() {
         return Ok(None);
     }
     // The cache may be behind what was just applied.
     let live = dereference::live_policy(&ctx.client, &namespace, &name).await?;
-    let Err(end) = step::fenced(&wanted, live.as_ref()) else { return Ok(None) };
+    let Err(end) = fenced(&wanted, live.as_ref()) else { return Ok(None) };
     // Where this fails, such as in a namespace that is being deleted, the pod is ended all the same.
     if let Err(error) = apply::network_policy(&ctx.client, &wanted).await {
         warn!(namespace, name, error = chain(&error), "cannot apply a network policy again; its pod is ended");

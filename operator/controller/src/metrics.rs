@@ -27,6 +27,7 @@ struct ByResource {
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     finished: Family<ByReason, Counter>,
+    retried: Family<ByReason, Counter>,
     started: Counter,
     failed: Counter,
     leader: Gauge,
@@ -38,18 +39,34 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(ages: WatchAges) -> Self {
         let mut registry = Registry::with_prefix("ccos");
-        let (finished, started, failed) = (Family::default(), Counter::default(), Counter::default());
+        let (finished, retried) = (Family::default(), Family::default());
+        let (started, failed) = (Counter::default(), Counter::default());
         let (leader, watch_age) = (Gauge::default(), Family::default());
         registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
+        registry.register("attempts_retried", "Attempts after which there was another, by their end", retried.clone());
         registry.register("executions_started", "Pods that were made", started.clone());
         registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
         registry.register("leader", "1 on the replica that leads", leader.clone());
         registry.register("watch_last_event_age_seconds", "Since a watch was last known to live", watch_age.clone());
-        Self { registry: Arc::new(registry), finished, started, failed, leader, watch_age, ready: Arc::default(), ages }
+        Self {
+            registry: Arc::new(registry),
+            finished,
+            retried,
+            started,
+            failed,
+            leader,
+            watch_age,
+            ready: Arc::default(),
+            ages,
+        }
     }
 
     pub(crate) fn finished(&self, reason: &str) {
         self.finished.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn retried(&self, reason: &str) {
+        self.retried.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
     }
 
     pub(crate) fn started(&self) {

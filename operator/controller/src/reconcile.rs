@@ -7,7 +7,9 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::build;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
+use ccos_plan::fence::drifted;
 use ccos_plan::receipt::Claims;
+use ccos_plan::retry;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
@@ -67,6 +69,9 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
 
 /// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
 async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
+    if let Some(at) = retry::next_attempt(cached).filter(|at| *at > now && !step::cancelled(cached)) {
+        return Ok(until(at, now));
+    }
     let revoked = ctx.queue.revoked(&uid(cached)).is_some();
     if let Some(waits) = still_waits(cached, ctx, now).filter(|_| !revoked) {
         return stay(cached, ctx, waits, now).await;
@@ -182,7 +187,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
             None if pod.metadata.deletion_timestamp.is_some() => deleted(*ended),
             None => *ended,
         };
-        return finish(object, ctx, Draft::of(object, now).ended(Some(&name), &ended), &ended.end).await;
+        return attempt_ended(object, ctx, &name, &ended, now).await;
     }
     let breach = fence::breached(object, ctx).await?;
     if status::stopping(object).is_some() {
@@ -201,7 +206,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         }
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
-    let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod));
+    let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| drifted(object, pod));
     if let Some(end) = stop.or(breach).or(why) {
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
@@ -239,7 +244,28 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
 async fn lost(object: &CapabilityExecution, name: &str, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let end = status::stopping(object).unwrap_or_else(|| End::new(EndReason::PodLost, "its pod was deleted"));
     let ended = Ended { end, report: None, started_at: None, finished_at: None };
-    finish(object, ctx, Draft::of(object, now).ended(Some(name), &ended), &ended.end).await
+    attempt_ended(object, ctx, name, &ended, now).await
+}
+
+/// It is over, or there is another attempt: that begins like the first, with the receipt, the right and the turn.
+async fn attempt_ended(
+    object: &CapabilityExecution,
+    ctx: &Ctx,
+    pod: &str,
+    ended: &Ended,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let draft = Draft::of(object, now);
+    if !retry::again(object, &ended.end) {
+        return finish(object, ctx, draft.ended(Some(pod), ended), &ended.end).await;
+    }
+    if update_status(&ctx.client, object, draft.retrying(pod, ended)).await? {
+        ctx.metrics.retried(ended.end.reason);
+        ctx.tell(object, EventType::Warning, "Retrying", ended.end.reason, &ended.end.message).await;
+    }
+    ctx.queue.release(&uid(object));
+    ctx.waker.peers(object);
+    Ok(Action::await_change())
 }
 
 /// A pod that ended because somebody deleted it.
@@ -299,7 +325,7 @@ async fn without_runtime(
     now: Timestamp,
 ) -> Result<Action, Error> {
     let since = ctx.queue.runtime_missing(&uid(object), now);
-    let deadline = step::after(since, &ctx.cluster).unwrap_or(now);
+    let deadline = retry::runtime_by(object, since, &ctx.cluster).unwrap_or(now);
     if now >= deadline {
         ctx.queue.runtime_found(&uid(object));
         let end = End::new(EndReason::RuntimeUnavailable, format!("{missing}; waited {}", ctx.cluster.start_deadline));

@@ -5,7 +5,6 @@ use ccos_crds::{CapabilityExecution, conditions};
 use ccos_policy::{Decision, OnExpiry, Reason, Use};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt as _;
 
@@ -52,7 +51,7 @@ pub fn permit(
     cluster: &ClusterProfile,
     now: Timestamp,
 ) -> Permit {
-    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+    if cancelled(object) {
         return Permit::Refused(End::new(EndReason::Cancelled, "cancelled before it started"));
     }
     let admitted = match review(object, found, &cluster.isolations, now) {
@@ -144,7 +143,7 @@ pub fn runtime<'a>(
 /// Why a live attempt has to stop, if it has to.
 #[must_use]
 pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterProfile, now: Timestamp) -> Option<End> {
-    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+    if cancelled(object) {
         return Some(End::new(EndReason::Cancelled, "cancelled by desiredState"));
     }
     let Some(context) = &found.context else {
@@ -227,6 +226,12 @@ pub fn delete_at(object: &CapabilityExecution) -> Option<Timestamp> {
     finished.last_transition_time.0.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok()
 }
 
+/// Whether it is to end by the user's will.
+#[must_use]
+pub fn cancelled(object: &CapabilityExecution) -> bool {
+    object.spec.desired_state == Some(DesiredState::Cancelled)
+}
+
 /// Whether it waits by the user's will.
 #[must_use]
 pub fn suspended(object: &CapabilityExecution) -> bool {
@@ -268,42 +273,4 @@ pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
 #[must_use]
 pub fn expires_at(context: &AnyContext, now: Timestamp) -> Option<Timestamp> {
     wire::context(context, now).ok()?.expiry.at
-}
-
-/// Whether the network policy of a live pod is there, as it was applied. `None` is one that is gone.
-///
-/// # Errors
-/// The end of the execution. It is not enough to apply the policy again: nobody can tell what passed meanwhile.
-pub fn fenced(wanted: &NetworkPolicy, found: Option<&NetworkPolicy>) -> Result<(), End> {
-    let breach = |what: &str| {
-        let why =
-            format!("its network policy was {what}; it was applied again, but what passed meanwhile is not known");
-        End::new(EndReason::ConfinementFailed, why)
-    };
-    let Some(found) = found else { return Err(breach("deleted")) };
-    let labelled = wanted.labels().iter().all(|(key, value)| found.labels().get(key) == Some(value));
-    // The labels are those by which it is watched.
-    if labelled && rules(wanted) == rules(found) { Ok(()) } else { Err(breach("changed")) }
-}
-
-/// What a policy says; the API server may write an empty list where there is none.
-fn rules(policy: &NetworkPolicy) -> Option<NetworkPolicySpec> {
-    policy.spec.clone().map(|spec| NetworkPolicySpec {
-        ingress: spec.ingress.filter(|rules| !rules.is_empty()),
-        egress: spec.egress.filter(|rules| !rules.is_empty()),
-        ..spec
-    })
-}
-
-/// A pod whose labels were changed has left the network policy that selects it.
-#[must_use]
-pub fn drifted(object: &CapabilityExecution, pod: &Pod) -> Option<End> {
-    let labels = pod.labels();
-    let drifted = build::names::labels(object).iter().any(|(key, value)| labels.get(key) != Some(value));
-    drifted.then(|| {
-        End::new(
-            EndReason::ConfinementFailed,
-            "the labels of its pod were changed, by which its network policy selects it",
-        )
-    })
 }

@@ -40,8 +40,6 @@ features! {
     Tag: "CapabilityProvider spec.source.image.reference without a digest", "a tag can move; write name@sha256:… (64 hexadecimal digits)";
     /// References into other namespaces.
     ForeignPullSecret: "ClusterCapabilityProvider spec.source.image.pullSecrets[].namespace", "a pod can pull with Secrets of its own namespace only; remove namespace";
-    /// Retries.
-    Retries: "CapabilityExecution spec.retries with a limit above 0", "this release makes one attempt; remove retries, and create a new CapabilityExecution instead";
 }
 
 /// Collects what is used and not held.
