@@ -69,7 +69,7 @@ names! {
         RuntimeUnavailable,
         /// Its pod did not start in time.
         StartDeadlineExceeded,
-        /// Its confinement could not be proven; the code did not start.
+        /// Its confinement could not be proven, and the code did not start; or somebody took a part of it away while it ran.
         ConfinementFailed,
         /// Another NetworkPolicy opens its pod.
         ConflictingNetworkPolicy,

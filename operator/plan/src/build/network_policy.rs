@@ -20,8 +20,9 @@ pub fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector { match_labels: Some(selector), match_expressions: None }),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
-            ingress: None,
-            egress: None,
+            // Empty, not absent: to apply the policy must also take away what somebody else has put there.
+            ingress: Some(Vec::new()),
+            egress: Some(Vec::new()),
         }),
     }
 }
