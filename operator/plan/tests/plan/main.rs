@@ -7,4 +7,5 @@ mod children;
 mod lifecycle;
 mod receipts;
 mod records;
+mod seed;
 mod world;
