@@ -11,6 +11,7 @@ pub mod digest;
 pub mod end;
 pub mod fence;
 pub mod object;
+pub mod read;
 pub mod receipt;
 pub mod record;
 pub mod reference;

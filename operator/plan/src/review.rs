@@ -1,7 +1,7 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
 use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL};
-use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Snapshot, Use};
+use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Request, Snapshot, Unheld, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -31,10 +31,23 @@ pub enum Verdict {
 
 /// Decides an execution.
 pub fn review(object: &CapabilityExecution, found: &References, isolations: &Isolations, now: Timestamp) -> Verdict {
-    let request = match wire::request(&object.spec, now) {
-        Ok(request) => request,
-        Err(errors) => return Verdict::Invalid(errors),
-    };
+    match question(object, found, isolations, now) {
+        Ok((request, snapshot)) => Verdict::Decided(ccos_policy::decide(&request, &snapshot)),
+        Err(errors) => Verdict::Invalid(errors),
+    }
+}
+
+/// What [`review`] decides.
+///
+/// # Errors
+/// If the object can't be understood.
+pub fn question(
+    object: &CapabilityExecution,
+    found: &References,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Result<(Request, Snapshot), FieldErrors> {
+    let request = wire::request(&object.spec, now)?;
     let reference = &object.spec.context_ref;
     let context = match &found.context {
         None if reference.is_absent() => Found::Invalid(format!(
@@ -55,7 +68,35 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
         capability: wire::capability(found.provider.as_ref(), &object.spec.capability_ref),
         isolations: isolations.clone(),
     };
-    Verdict::Decided(ccos_policy::decide(&request, &snapshot))
+    Ok((request, snapshot))
+}
+
+/// Looks at a context that is being written. Answers with what its author should know: warnings of `kubectl`, notes of
+/// `ccos check`.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn context(object: &AnyContext, now: Timestamp) -> Result<Vec<String>, FieldErrors> {
+    let parsed = wire::context(object, now)?;
+    let expired = parsed.expiry.at.filter(|at| *at <= now);
+    let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
+    let unheld = parsed
+        .unheld
+        .iter()
+        .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
+    Ok(expired.into_iter().chain(unheld).collect())
+}
+
+/// Looks at a provider that is being written, as [`context`] does.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn provider(object: &AnyProvider) -> Result<Vec<String>, FieldErrors> {
+    let warning = |unheld: &Unheld| {
+        let field = unheld.field.as_str().trim_start_matches("provider.");
+        format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
+    };
+    Ok(wire::provider(object)?.iter().map(warning).collect())
 }
 
 /// The message of a rejection: a line that says what exceeds what, and a line for each reason.

@@ -2,11 +2,13 @@
 //! stopping at the first, so that a user fixes a file once.
 
 pub mod ceiling;
+pub mod difference;
 mod enforce;
 mod grants;
 mod limits;
 mod network;
 mod required;
+pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::budget::Budget;

@@ -1,8 +1,9 @@
 //! Contexts and providers: whether they can be understood, and whether their author may write what they say.
 
+use ccos_plan::review;
 use ccos_plan::wire::{self, FieldError};
 use ccos_plan::{AnyContext, AnyProvider};
-use ccos_policy::{Ceiling, Context, Denials, Level, Unheld, exceeds};
+use ccos_policy::{Ceiling, Context, Denials, Level, exceeds};
 use jiff::Timestamp;
 
 use super::{Allowed, Refusal, Verdict};
@@ -28,20 +29,14 @@ pub fn context(
     above: Option<Denials>,
     now: Timestamp,
 ) -> Verdict {
-    let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
+    let warnings = review::context(object, now).map_err(Refusal::Invalid)?;
     match above {
         Some(above) if refused.iter().any(|question| question.verb == Verb::Escalate) => {
             return Err(above_ceiling(object, requester, refused, above));
         }
         Some(_) | None => may_write(requester, refused)?,
     }
-    let expired = parsed.expiry.at.filter(|at| *at <= now);
-    let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
-    let unheld = parsed
-        .unheld
-        .iter()
-        .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
-    Ok(Allowed { changes: Vec::new(), warnings: expired.into_iter().chain(unheld).collect() })
+    Ok(Allowed { changes: Vec::new(), warnings })
 }
 
 /// A provider that its author wants to write; `refused` as for a context.
@@ -49,13 +44,9 @@ pub fn context(
 /// # Errors
 /// All fields that can't be understood; otherwise all that the author may not use.
 pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> Verdict {
-    let unheld = wire::provider(object).map_err(Refusal::Invalid)?;
+    let warnings = review::provider(object).map_err(Refusal::Invalid)?;
     may_write(requester, refused)?;
-    let warning = |unheld: &Unheld| {
-        let field = unheld.field.as_str().trim_start_matches("provider.");
-        format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
-    };
-    Ok(Allowed { changes: Vec::new(), warnings: unheld.iter().map(warning).collect() })
+    Ok(Allowed { changes: Vec::new(), warnings })
 }
 
 /// With what else its author may not: all reasons come at once.

@@ -17,8 +17,8 @@ const PATHS: [Kind<PathPattern>; 5] = [READ, WRITE, EXECUTE, COMMANDS, IPC];
 const NAMES: [Kind<NamePattern>; 2] = [ENVIRONMENT_READ, ENVIRONMENT_WRITE];
 
 /// What level Full grants, and what a list of the ceiling that is absent allows.
-static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
-static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
+pub(super) static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
+pub(super) static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
 static NO_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(List::default);
 
 /// An execution narrows what its capability requires, never widens it.
@@ -113,7 +113,7 @@ pub(super) fn environment(names: &[String], required: &Required, denials: &mut V
 }
 
 /// What the level makes of a list: nothing, all, or exactly the list.
-fn of_level<P: Indexed>(context: &Context, kind: &Kind<P>, everything: &List<P>) -> List<P> {
+pub(super) fn of_level<P: Indexed>(context: &Context, kind: &Kind<P>, everything: &List<P>) -> List<P> {
     match context.level {
         Level::Pure => List::default(),
         Level::Full => everything.clone(),

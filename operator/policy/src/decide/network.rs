@@ -76,7 +76,7 @@ fn connections(
 }
 
 /// A rule of either direction.
-trait Rule: Placed + Indexed<Index = Places> + Clone {
+pub(super) trait Rule: Placed + Indexed<Index = Places> + Clone {
     fn ports(&self) -> &[PortRange];
 }
 
@@ -129,6 +129,23 @@ struct Against<'a, R: Indexed> {
     granted: Option<&'a List<R>>,
     blocked: &'a List<Peer>,
     by: Bound,
+}
+
+/// Whether a rule lies inside some of the context's grants.
+pub(super) fn is_inside<R: Rule>(
+    rule: &R,
+    granted: &List<R>,
+    required: &Required,
+    context: &Context,
+    budget: &mut Budget,
+) -> bool {
+    let held = Held {
+        granted,
+        everything: context.level == Level::Full,
+        blocked: &context.permissions.network.blocked,
+        without: &required.permissions.network.blocked,
+    };
+    matches!(held.outside(rule, budget), Ok(None))
 }
 
 fn check<R: Rule>(
