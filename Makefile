@@ -1,5 +1,5 @@
 # Each target is one script, the same for people and CI.
-.PHONY: help demo check generate test e2e bench cluster-up cluster-down clean
+.PHONY: help demo check generate test e2e bench oracle fuzz cluster-up cluster-down clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -21,6 +21,12 @@ e2e: ## only the tests in the cluster
 
 bench: ## benchmarks, in the cluster too
 	@.ci/bench
+
+oracle: ## 10 million random pairs of requirements and grants against brute force
+	@.ci/oracle
+
+fuzz: ## ten minutes of fuzzing
+	@.ci/fuzz 600
 
 cluster-up: ## starts the local cluster
 	@e2e/cluster/up.sh

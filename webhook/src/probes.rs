@@ -45,6 +45,11 @@ struct Objected {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lined {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Watched {
     kind: &'static str,
 }
@@ -56,6 +61,7 @@ pub struct Metrics {
     reviews: Family<Reviewed, Counter>,
     denials: Family<Denied, Counter>,
     objections: Family<Objected, Counter>,
+    lines: Family<Lined, Counter>,
     seconds: Histogram,
     ages: Family<Watched, Gauge>,
 }
@@ -65,6 +71,7 @@ impl Default for Metrics {
         let reviews = Family::<Reviewed, Counter>::default();
         let denials = Family::<Denied, Counter>::default();
         let objections = Family::<Objected, Counter>::default();
+        let lines = Family::<Lined, Counter>::default();
         // Between what a decision costs and what the API server waits for.
         let seconds = Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
         let ages = Family::<Watched, Gauge>::default();
@@ -73,9 +80,10 @@ impl Default for Metrics {
         registry.register("webhook_denials", "Reasons for which executions were denied", denials.clone());
         let what = "Objections of policies, by their ExecutionPolicy and what it does about them";
         registry.register("webhook_policy_objections", what, objections.clone());
+        registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
         registry.register("webhook_review_seconds", "Time to answer an admission review", seconds.clone());
         registry.register("watch_last_event_age_seconds", "Time since a watch was last heard of", ages.clone());
-        Self { registry: Arc::new(registry), reviews, denials, objections, seconds, ages }
+        Self { registry: Arc::new(registry), reviews, denials, objections, lines, seconds, ages }
     }
 }
 
@@ -92,6 +100,12 @@ impl Metrics {
             self.denials.get_or_create(&Denied { reason: reason.clone() }).inc();
         }
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a line of the audit trail.
+    pub fn lined(&self, written: bool) {
+        let outcome = if written { "written" } else { "failed" };
+        self.lines.get_or_create(&Lined { outcome }).inc();
     }
 }
 

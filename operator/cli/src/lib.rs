@@ -1,9 +1,19 @@
 //! `ccos`: a module for each verb. Verbs return what came of them; only `main` ends the process.
 
+pub mod audit;
+pub mod can_i;
 pub mod check;
+pub mod cli;
+mod cluster;
+pub mod completion;
+pub mod diff;
 pub mod explain;
+pub mod input;
 mod printable;
+pub mod table;
 
+use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 
 /// What came of a verb, and the exit code that says so.
@@ -12,8 +22,10 @@ use std::process::ExitCode;
 pub enum Outcome {
     /// All is well: 0.
     Done,
-    /// At least one execution is denied: 1.
+    /// The answer is no: an execution is denied, contexts differ, or a test fails: 1.
     Denied,
+    /// The audit trail is not whole: 1.
+    Findings,
     /// The input is unreadable or invalid, so that nothing was decided: 2.
     Invalid,
 }
@@ -22,7 +34,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Done => 0,
-            Outcome::Denied => 1,
+            Outcome::Denied | Outcome::Findings => 1,
             Outcome::Invalid => 2,
         })
     }
@@ -42,7 +54,24 @@ pub enum Format {
 /// former can be piped.
 pub struct Streams<'a> {
     /// Standard output.
-    pub out: &'a mut dyn std::io::Write,
+    pub out: &'a mut dyn io::Write,
     /// Standard error.
-    pub notes: &'a mut dyn std::io::Write,
+    pub notes: &'a mut dyn io::Write,
+}
+
+/// Why something could not be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum PrintError {
+    /// The output is closed, or its disk is full.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+    /// The report can't be put into its format.
+    #[error("cannot write the report: {0}")]
+    Format(String),
+}
+
+impl PrintError {
+    fn format(error: impl Display) -> Self {
+        Self::Format(error.to_string())
+    }
 }

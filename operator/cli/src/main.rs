@@ -3,38 +3,18 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use ccos_cli::{Outcome, Streams, check, explain};
-use clap::{Parser, Subcommand};
-
-/// What an execution may do, before and after it ran.
-#[derive(Debug, Parser)]
-#[command(name = "ccos", version)]
-struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    Check(check::CheckArgs),
-    Explain(explain::ExplainArgs),
-}
+use ccos_cli::cli::{Cli, run};
+use ccos_cli::{Outcome, Streams};
 
 fn main() -> ExitCode {
-    let Args { verb } = Args::parse();
+    let cli = Cli::of_process();
     let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr());
     let mut streams = Streams { out: &mut out, notes: &mut notes };
-    let now = jiff::Timestamp::now();
-    let result = match verb {
-        Verb::Check(args) => {
-            let stdin = || {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).map(|_| text)
-            };
-            check::run(&args, stdin, now, &mut streams).map_err(|error| error.to_string())
-        }
-        Verb::Explain(args) => explain::run(&args, &mut streams).map_err(|error| error.to_string()),
+    let stdin = || {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
     };
+    let result = run(cli, stdin, jiff::Timestamp::now(), &mut streams);
     let flushed = out.flush();
     match (result, flushed) {
         (Ok(outcome), Ok(())) => outcome.into(),

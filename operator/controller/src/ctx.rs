@@ -6,10 +6,13 @@ use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::ClusterProfile;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
+use ccos_policy::Ceiling;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource as _, ResourceExt as _};
 use tracing::warn;
 
+use crate::audit::Audit;
+use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
@@ -21,11 +24,14 @@ pub(crate) struct Ctx {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
+    pub(crate) ceiling: Ceiling,
     pub(crate) stores: Stores,
     pub(crate) policies: Policies,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) changed: Arc<Changed>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) waker: Waker,
 }
 

@@ -25,6 +25,9 @@ pub(crate) enum Error {
     /// Writing its status.
     #[error(transparent)]
     UpdateStatus(#[from] UpdateStatusError),
+    /// Writing it into the audit trail.
+    #[error(transparent)]
+    Audit(#[from] ccos_trail::Failed),
 }
 
 impl Error {
@@ -32,7 +35,7 @@ impl Error {
     fn delay(&self) -> Duration {
         match self {
             Self::UpdateStatus(UpdateStatusError::Conflict) => Duration::from_millis(50),
-            Self::Dereference(_) | Self::Apply(_) | Self::UpdateStatus(UpdateStatusError::Api(_)) => {
+            Self::Dereference(_) | Self::Apply(_) | Self::UpdateStatus(UpdateStatusError::Api(_)) | Self::Audit(_) => {
                 Duration::from_secs(2)
             }
         }

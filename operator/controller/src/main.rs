@@ -1,16 +1,19 @@
 //! `ccos-controller`: one leader turns admitted executions into confined pods, and pods into status.
 
 mod apply;
+mod audit;
 mod contexts;
 mod ctx;
 mod dereference;
 mod error;
+mod fence;
 mod lease;
 mod metrics;
 mod orphans;
 mod policies;
 mod queue;
 mod reconcile;
+mod rights;
 mod serve;
 mod triggers;
 mod turn;
@@ -23,7 +26,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ccos_audit::Writer;
 use ccos_plan::ClusterProfile;
+use ccos_trail::{Place, Trail};
 use clap::Parser;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
@@ -49,6 +54,9 @@ struct Args {
     /// Who this is in the Lease.
     #[arg(long, env = "HOSTNAME", default_value = "ccos-controller")]
     identity: String,
+    /// A folder of a volume for the audit trail. Absent: it goes to standard output alone.
+    #[arg(long, env = "CCOS_AUDIT_DIR")]
+    audit_dir: Option<PathBuf>,
 }
 
 /// What keeps the controller from running.
@@ -70,6 +78,8 @@ enum StartError {
     Lease(lease::LeaseError),
     #[error("a watch ended")]
     WatchEnded,
+    #[error("the audit trail can't be written any more")]
+    Trail,
 }
 
 #[tokio::main]
@@ -88,9 +98,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), StartError> {
-    let Args { profile: path, namespace, listen, identity } = args;
+    let Args { profile: path, namespace, listen, identity, audit_dir } = args;
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
-    let cluster = ClusterProfile::parse(&text).map_err(|source| StartError::Parse { path, source })?;
+    let cluster = ClusterProfile::parse(&text);
+    let cluster = cluster.and_then(|cluster| cluster.ceiling().map(|ceiling| (cluster, ceiling)));
+    let (cluster, ceiling) = cluster.map_err(|source| StartError::Parse { path, source })?;
 
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Tls)?;
     let config = kube::Config::infer().await.map_err(StartError::Config)?;
@@ -111,17 +123,34 @@ async fn run(args: Args) -> Result<(), StartError> {
     info!(identity, "leads");
     metrics.leads();
 
+    let place = Place {
+        writer: Writer::Controller,
+        namespace: namespace.clone(),
+        instance: identity.clone(),
+        folder: audit_dir,
+    };
+    // The Lease is kept meanwhile: whoever else led would miss the key as well.
+    let trail = tokio::select! {
+        trail = Trail::opened(&client, &place) => trail,
+        lost = lease.keep() => return Err(StartError::Lease(lost)),
+        () = &mut stop => return lease.release().await.map_err(StartError::Lease),
+    };
+
     let queue = Arc::new(queue::Queue::default());
-    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue);
+    let changed = Arc::default();
+    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
+        ceiling,
         stores,
         policies,
         queue,
+        changed,
         recorder: Recorder::new(client, reporter),
+        audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,
         waker,
     });
@@ -135,7 +164,9 @@ async fn run(args: Args) -> Result<(), StartError> {
         () = &mut stop => Ok(()),
         lost = lease.keep() => Err(StartError::Lease(lost)),
         () = triggers.run(ctx) => Err(StartError::WatchEnded),
+        () = trail.ended() => Err(StartError::Trail),
     };
+    trail.close().await;
     if result.is_ok() {
         // The next leader need not wait for the Lease to run out.
         lease.release().await.map_err(StartError::Lease)?;

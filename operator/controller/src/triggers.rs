@@ -12,6 +12,7 @@ use ccos_plan::status;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::Api;
 use kube::runtime::controller::{Config, Controller};
@@ -19,13 +20,15 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 
-use crate::contexts;
+use crate::contexts::{self, Changed};
 use crate::ctx::Ctx;
 use crate::error::error_policy;
 use crate::orphans;
 use crate::policies::{self, Policies};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
+use crate::rights;
+use crate::turn::line;
 use crate::waker::Waker;
 use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch};
 
@@ -42,6 +45,7 @@ pub(crate) struct Triggers {
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
     policies: mpsc::UnboundedReceiver<ExecutionPolicy>,
     orphans: mpsc::UnboundedReceiver<Pod>,
+    gone: mpsc::UnboundedReceiver<CapabilityExecution>,
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -50,7 +54,12 @@ const PAGE: u32 = 50;
 
 /// Starts all watches.
 #[expect(clippy::too_many_lines, reason = "one row for each watch, and what it wakes: a table in code")]
-pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (Stores, Policies, Waker, Triggers) {
+pub(crate) fn start(
+    client: &Client,
+    namespace: &str,
+    queue: &Arc<Queue>,
+    changed: &Arc<Changed>,
+) -> (Stores, Policies, Waker, Triggers) {
     let all = watcher::Config::default;
     let managed = || all().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
     // No watch may end unnoticed: the sender of each is dropped with its task.
@@ -62,8 +71,10 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     let waker = Waker::new(executions.clone(), wake);
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
+    let (to_gone, gone) = mpsc::unbounded();
     watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
+        let changed = Arc::clone(changed);
         move |touched: Touched<CapabilityExecution>| {
             let Touched { before: _, object, exists } = touched;
             if exists == Exists::No {
@@ -75,7 +86,9 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
                     None => drop(queue.release(&object.uid().unwrap_or_default())),
                 }
                 waker.peers(&object);
+                drop(to_gone.unbounded_send(object.clone()));
             }
+            changed.note(line(&object));
             drop(to_executions.unbounded_send(object));
         }
     });
@@ -106,8 +119,11 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<SecurityContext>| {
+            let changed = is_news(&touched);
             let object = touched.object;
-            waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
+            if changed {
+                waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
+            }
             drop(to_contexts.unbounded_send(object));
         }
     });
@@ -116,7 +132,9 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<ClusterSecurityContext>| {
-            waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
+            if is_news(&touched) {
+                waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
+            }
             drop(to_cluster_contexts.unbounded_send(touched.object));
         }
     });
@@ -178,6 +196,22 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
     });
     let (to_policies, policies_rx) = mpsc::unbounded();
     let policies = Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, alive.clone());
+    let (network_policies, writer) = reflector::store::<NetworkPolicy>();
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, alive.clone(), {
+        let (waker, executions) = (waker.clone(), executions.clone());
+        move |touched: Touched<NetworkPolicy>| {
+            // Not at its creation, which comes before each pod.
+            if touched.exists == Exists::Yes && touched.before.is_none() {
+                return;
+            }
+            let namespace = touched.object.namespace().unwrap_or_default();
+            let owners = touched.object.owner_references().iter();
+            let owners = owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
+            for object in owners.filter(|object| executions.get(object).is_some()) {
+                waker.one(object);
+            }
+        }
+    });
     let (keys, writer) = reflector::store::<ConfigMap>();
     let only = all().fields("metadata.name=ccos-receipt-keys");
     watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive, {
@@ -195,6 +229,7 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         runtime_classes,
         nodes,
         quotas,
+        network_policies,
         keys,
     };
     let triggers = Triggers {
@@ -206,9 +241,19 @@ pub(crate) fn start(client: &Client, namespace: &str, queue: &Arc<Queue>) -> (St
         cluster_providers: cluster_providers_rx,
         policies: policies_rx,
         orphans: orphans_rx,
+        gone,
         ended,
     };
     (stores, policies, waker, triggers)
+}
+
+/// Whether more than the status or a label of a context changed: of that, what runs under it need not hear.
+fn is_news<K: kube::Resource>(touched: &Touched<K>) -> bool {
+    let of = |object: &K| {
+        let metadata = object.meta();
+        (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
+    };
+    touched.exists == Exists::No || touched.before.as_ref().is_none_or(|before| of(before) != of(&touched.object))
 }
 
 /// What of a node decides whether a runtime is there.
@@ -232,6 +277,7 @@ impl Triggers {
             cluster_providers,
             policies,
             orphans,
+            gone,
             mut ended,
         } = self;
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
@@ -247,6 +293,9 @@ impl Triggers {
             () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
             () = each(policies, |object| policies::status(&ctx, object)) => {},
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
+            () = contexts::rounds(&ctx) => {},
+            () = rights::rounds(&ctx) => {},
+            () = each(gone, |object| ctx.vanished(object)) => {},
             _ = ended.next() => {},
         }
     }

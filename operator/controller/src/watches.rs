@@ -12,6 +12,7 @@ use ccos_crds::{
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Resource;
 use kube::api::Api;
@@ -35,6 +36,7 @@ pub(crate) struct Stores {
     pub(crate) runtime_classes: Store<RuntimeClass>,
     pub(crate) nodes: Store<Node>,
     pub(crate) quotas: Store<ResourceQuota>,
+    pub(crate) network_policies: Store<NetworkPolicy>,
     pub(crate) keys: Store<ConfigMap>,
 }
 
@@ -52,6 +54,7 @@ impl Stores {
             self.runtime_classes.wait_until_ready(),
             self.nodes.wait_until_ready(),
             self.quotas.wait_until_ready(),
+            self.network_policies.wait_until_ready(),
             self.keys.wait_until_ready(),
         );
     }

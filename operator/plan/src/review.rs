@@ -1,7 +1,7 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
-use ccos_crds::CapabilityExecution;
-use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Snapshot, Use};
+use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL, ExecutionPolicy};
+use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Request, Snapshot, Unheld, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -35,12 +35,28 @@ pub enum Verdict {
 
 /// Decides an execution.
 pub fn review(object: &CapabilityExecution, found: &References, isolations: &Isolations, now: Timestamp) -> Verdict {
-    let request = match wire::request(&object.spec, now) {
-        Ok(request) => request,
-        Err(errors) => return Verdict::Invalid(errors),
-    };
+    match question(object, found, isolations, now) {
+        Ok((request, snapshot)) => Verdict::Decided(ccos_policy::decide(&request, &snapshot)),
+        Err(errors) => Verdict::Invalid(errors),
+    }
+}
+
+/// What [`review`] decides.
+///
+/// # Errors
+/// If the object can't be understood.
+pub fn question(
+    object: &CapabilityExecution,
+    found: &References,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Result<(Request, Snapshot), FieldErrors> {
+    let request = wire::request(&object.spec, now)?;
     let reference = &object.spec.context_ref;
     let context = match &found.context {
+        None if reference.is_absent() => Found::Invalid(format!(
+            "none is named, and the namespace has no label {DEFAULT_CONTEXT_LABEL} or {DEFAULT_CLUSTER_CONTEXT_LABEL} that names its default: name one, or ask for the label"
+        )),
         None => Found::Missing(context_display(reference.kind, &reference.name)),
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
@@ -57,7 +73,48 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
         isolations: isolations.clone(),
         policies: found.policing.of(object, found.context.as_ref(), found.provider.as_ref()),
     };
-    Verdict::Decided(ccos_policy::decide(&request, &snapshot))
+    Ok((request, snapshot))
+}
+
+/// Looks at a context that is being written. Answers with what its author should know: warnings of `kubectl`, notes of
+/// `ccos check`.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn context(object: &AnyContext, now: Timestamp) -> Result<Vec<String>, FieldErrors> {
+    let parsed = wire::context(object, now)?;
+    let expired = parsed.expiry.at.filter(|at| *at <= now);
+    let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
+    let unheld = parsed
+        .unheld
+        .iter()
+        .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
+    Ok(expired.into_iter().chain(unheld).collect())
+}
+
+/// Looks at a provider that is being written, as [`context`] does.
+///
+/// # Errors
+/// All fields that can't be understood.
+pub fn provider(object: &AnyProvider) -> Result<Vec<String>, FieldErrors> {
+    let warning = |unheld: &Unheld| {
+        let field = unheld.field.as_str().trim_start_matches("provider.");
+        format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
+    };
+    Ok(wire::provider(object)?.iter().map(warning).collect())
+}
+
+/// Looks at an ExecutionPolicy that is being written beside others, as [`context`] does.
+///
+/// # Errors
+/// All that is wrong with its text, or that there is no room for it.
+pub fn policy<'a>(
+    object: &ExecutionPolicy,
+    stored: impl IntoIterator<Item = &'a ExecutionPolicy>,
+) -> Result<Vec<String>, FieldErrors> {
+    let text = wire::policy(object)?;
+    wire::policy_fits(object, stored)?;
+    Ok(text.warnings().iter().map(|warning| format!("spec.cedar: {warning}")).collect())
 }
 
 /// The message of a rejection: a line that says what exceeds what, and a line for each reason.
@@ -67,7 +124,11 @@ pub fn rejection(object: &CapabilityExecution, denials: &Denials) -> String {
         Some(name) => name.clone(),
         None => object.metadata.generate_name.clone().unwrap_or_else(|| object.name_any()),
     };
-    let context = context_display(object.spec.context_ref.kind, &object.spec.context_ref.name);
+    let reference = &object.spec.context_ref;
+    if reference.is_absent() {
+        return format!("CapabilityExecution {name:?} is refused:\n{denials}");
+    }
+    let context = context_display(reference.kind, &reference.name);
     if denials.iter().any(|denial| exceeds(denial.reason())) {
         format!("CapabilityExecution {name:?} requires more than {context} grants:\n{denials}")
     } else {

@@ -60,6 +60,19 @@ pub fn faults(kind: &str, object: &Value) -> Vec<FieldError> {
     faults.0
 }
 
+/// All that is wrong with the structure of a part of a spec, such as `permissions` of a SecurityContext, that is written
+/// elsewhere, at `at`.
+#[must_use]
+pub fn faults_of_part(kind: &str, part: &str, value: &Value, at: &str) -> Vec<FieldError> {
+    let mut faults = Faults(Vec::new());
+    let schema = SPECS.iter().find(|(known, _)| *known == kind).and_then(|(_, spec)| spec.get("properties")?.get(part));
+    match schema {
+        Some(schema) => faults.look(schema, value, at),
+        None => faults.add(at, format!("{part:?} is no part of a {kind}")),
+    }
+    faults.0
+}
+
 struct Faults(Vec<FieldError>);
 
 impl Faults {
@@ -86,6 +99,11 @@ impl Faults {
             (Some("array"), Value::Array(items)) => self.items(schema, items, at),
             (Some("string"), Value::String(text)) => {
                 self.length(schema, "Length", text.chars().count(), "characters", at);
+                let is_time = schema.get("format").and_then(Value::as_str) == Some("date-time");
+                if is_time && text.parse::<jiff::Timestamp>().is_err() {
+                    let expected = "expected a moment by RFC 3339, such as 2027-01-31T12:00:00Z";
+                    self.add(at, format!("{}: {expected}", found(value)));
+                }
             }
             (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
                 self.range(schema, number, at);
@@ -215,6 +233,16 @@ mod tests {
         }
         let spec = json!({"contextRef": reference, "capabilityRef": capability});
         assert_eq!(of("CapabilityExecution", &spec), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_moment_is_one() {
+        let spec = |at: &str| json!({"level": "Full", "expiry": {"type": "At", "at": at}});
+        assert_eq!(of("SecurityContext", &spec("2027-01-31T12:00:00Z")), Vec::<String>::new());
+        for wrong in ["tomorrow", "2027-13-01T00:00:00Z", "2027-01-31"] {
+            let said = of("SecurityContext", &spec(wrong));
+            assert!(said[0].starts_with(&format!("spec.expiry.at: {wrong:?}: expected a moment")), "{said:?}");
+        }
     }
 
     #[test]

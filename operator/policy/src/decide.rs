@@ -1,11 +1,14 @@
 //! The decision itself, in the seed's order. It knows nothing of Kubernetes, and collects every reason instead of
 //! stopping at the first, so that a user fixes a file once.
 
+pub mod ceiling;
+pub mod difference;
 mod enforce;
 mod grants;
 mod limits;
 mod network;
 mod required;
+pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::budget::Budget;

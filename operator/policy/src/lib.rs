@@ -15,7 +15,10 @@ pub mod policies;
 pub mod reason;
 pub mod request;
 
+pub use decide::ceiling::{Ceiling, exceeds};
 pub use decide::decide;
+pub use decide::difference::{Beyond, Over, beyond};
+pub use decide::trace::{Trace, trace};
 pub use decision::{Admitted, Cause, Decision, Denial, Denials, FieldPath};
 pub use isolation::{Isolation, IsolationProfile, Isolations};
 pub use limits::{Amount, AmountError, Bytes, Cores, LimitKind, Limits, LimitsInForce, Millis};

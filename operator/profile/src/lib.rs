@@ -229,3 +229,38 @@ pub struct Proof {
     /// By what, such as `mount namespace`; short: all proofs share the termination message.
     pub mechanism: String,
 }
+
+/// What holds which field: what the runner proves before it starts code, what status lists of that, and what
+/// `ccos check --explain` announces.
+pub mod mechanism {
+    /// A field of the API and what holds it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Mechanism {
+        /// The field.
+        pub field: &'static str,
+        /// What holds it.
+        pub name: &'static str,
+    }
+
+    macro_rules! mechanisms {
+        ($($id:ident: $field:literal, $name:literal;)*) => {
+            $(#[doc = concat!("Of `", $field, "`.")] pub const $id: Mechanism = Mechanism { field: $field, name: $name };)*
+            /// All of them.
+            pub const ALL: &[Mechanism] = &[$($id),*];
+        };
+    }
+
+    mechanisms! {
+        FILES: "permissions.filesystem", "mount namespace";
+        NETWORK: "permissions.network", "network namespace";
+        COMMANDS: "permissions.system.commands", "noexec, seccomp";
+        PROCESSES: "permissions.system.processCreation", "seccomp";
+        ENVIRONMENT: "permissions.environment", "built from nothing";
+        IPC: "permissions.ipc", "ipc namespace";
+        DISK: "limits.disk", "sized tmpfs";
+        DESCRIPTORS: "limits.fileDescriptors", "RLIMIT_NOFILE";
+        THREADS: "limits.threads", "RLIMIT_NPROC";
+        CPU_TIME: "limits.cpuTime", "RLIMIT_CPU, sum";
+        WALL_TIME: "limits.wallTime", "timer, pid namespace";
+    }
+}

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use ccos_profile::mechanism::{self, Mechanism};
 use ccos_profile::{ProcessCreation, Proof};
 use rustix::io::Errno;
 use thiserror::Error;
@@ -98,17 +99,17 @@ impl Proven {
     }
 }
 
-const FILES: &str = "permissions.filesystem";
-const NETWORK: &str = "permissions.network";
-const COMMANDS: &str = "permissions.system.commands";
-const PROCESSES: &str = "permissions.system.processCreation";
-const ENVIRONMENT: &str = "permissions.environment";
-const IPC: &str = "permissions.ipc";
-const DISK: &str = "limits.disk";
-const DESCRIPTORS: &str = "limits.fileDescriptors";
-const THREADS: &str = "limits.threads";
-const CPU_TIME: &str = "limits.cpuTime";
-const WALL_TIME: &str = "limits.wallTime";
+const FILES: &str = mechanism::FILES.field;
+const NETWORK: &str = mechanism::NETWORK.field;
+const COMMANDS: &str = mechanism::COMMANDS.field;
+const PROCESSES: &str = mechanism::PROCESSES.field;
+const ENVIRONMENT: &str = mechanism::ENVIRONMENT.field;
+const IPC: &str = mechanism::IPC.field;
+const DISK: &str = mechanism::DISK.field;
+const DESCRIPTORS: &str = mechanism::DESCRIPTORS.field;
+const THREADS: &str = mechanism::THREADS.field;
+const CPU_TIME: &str = mechanism::CPU_TIME.field;
+const WALL_TIME: &str = mechanism::WALL_TIME.field;
 
 /// Tries and reads all of it; stops at the first that fails.
 ///
@@ -128,7 +129,7 @@ pub fn prove(kernel: &mut dyn Kernel, _confined: Confined, probes: &Probes) -> R
     prover.processes(probes.process_creation)?;
     prover.environment(probes)?;
     prover.refused(IPC, &Attempt::SharedMemory(probes.shared_memory))?;
-    prover.proven(IPC, "ipc namespace");
+    prover.proven(mechanism::IPC);
     prover.limits(probes)?;
     Ok(Proven { proofs: prover.proofs })
 }
@@ -139,8 +140,8 @@ struct Prover<'a> {
 }
 
 impl Prover<'_> {
-    fn proven(&mut self, field: &str, mechanism: &str) {
-        self.proofs.push(Proof { field: field.to_owned(), mechanism: mechanism.to_owned() });
+    fn proven(&mut self, Mechanism { field, name }: Mechanism) {
+        self.proofs.push(Proof { field: field.to_owned(), mechanism: name.to_owned() });
     }
 
     fn refused(&mut self, field: &'static str, attempt: &Attempt) -> Result<(), ConfinementFailed> {
@@ -203,7 +204,7 @@ impl Prover<'_> {
             let options = |of: &BTreeMap<String, String>| of.get(at).map_or("no mount", String::as_str).to_owned();
             equal(FILES, &format!("mount {at}"), &options(&expected), &options(&found))?;
         }
-        self.proven(FILES, "mount namespace");
+        self.proven(mechanism::FILES);
         Ok(())
     }
 
@@ -211,7 +212,7 @@ impl Prover<'_> {
         self.refused(NETWORK, &Attempt::Connect(outside))?;
         self.refused(NETWORK, &Attempt::Send(outside))?;
         self.refused(NETWORK, &Attempt::PacketSocket)?;
-        self.proven(NETWORK, "network namespace");
+        self.proven(mechanism::NETWORK);
         Ok(())
     }
 
@@ -220,7 +221,7 @@ impl Prover<'_> {
         self.refused(COMMANDS, &Attempt::Execute(file.clone()))?;
         self.refused(COMMANDS, &Attempt::MapCode(file))?;
         self.refused(COMMANDS, &Attempt::AnonymousFile)?;
-        self.proven(COMMANDS, "noexec, seccomp");
+        self.proven(mechanism::COMMANDS);
         Ok(())
     }
 
@@ -230,7 +231,7 @@ impl Prover<'_> {
             ProcessCreation::Allowed => Ok(()),
             ProcessCreation::Denied => {
                 self.refused(PROCESSES, &Attempt::Fork)?;
-                self.proven(PROCESSES, "seccomp");
+                self.proven(mechanism::PROCESSES);
                 Ok(())
             }
         }
@@ -240,7 +241,7 @@ impl Prover<'_> {
     fn environment(&mut self, probes: &Probes) -> Result<(), ConfinementFailed> {
         let more: Vec<_> = probes.given_names.difference(&probes.granted_names).cloned().collect();
         equal(ENVIRONMENT, "names beyond the granted ones", "", &more.join(" "))?;
-        self.proven(ENVIRONMENT, "built from nothing");
+        self.proven(mechanism::ENVIRONMENT);
         Ok(())
     }
 
@@ -249,14 +250,14 @@ impl Prover<'_> {
             let found = self.kernel.limit(limit.resource);
             let text = |Limit { soft, hard, .. }: &Limit| format!("{soft} {hard}");
             let (field, mechanism) = match limit.resource {
-                Resource::FileDescriptors => (DESCRIPTORS, Some("RLIMIT_NOFILE")),
-                Resource::Processes => (THREADS, Some("RLIMIT_NPROC")),
-                Resource::CpuSeconds => (CPU_TIME, Some("RLIMIT_CPU, sum")),
+                Resource::FileDescriptors => (DESCRIPTORS, Some(mechanism::DESCRIPTORS)),
+                Resource::Processes => (THREADS, Some(mechanism::THREADS)),
+                Resource::CpuSeconds => (CPU_TIME, Some(mechanism::CPU_TIME)),
                 Resource::FileBytes | Resource::CoreBytes => (DISK, None),
             };
             equal(field, &format!("limit {:?}", limit.resource), &text(limit), &text(&found))?;
             if let Some(mechanism) = mechanism {
-                self.proven(field, mechanism);
+                self.proven(mechanism);
             }
         }
         let probe = format!("read space of {}", probes.scratch);
@@ -264,12 +265,12 @@ impl Prover<'_> {
         let total = space.map_err(|errno| ConfinementFailed::Unclear { field: DISK, probe, errno })?.total;
         let expected = probes.disk_bytes.next_multiple_of(PAGE);
         equal(DISK, "scratch space", &expected.to_string(), &total.to_string())?;
-        self.proven(DISK, "sized tmpfs");
+        self.proven(mechanism::DISK);
         // The timer kills the init, and with it whatever is in its namespace: this process must be in it.
         let (own, parent) = self.kernel.identity();
         equal(WALL_TIME, "parent process", "1", &parent.to_string())?;
         equal(WALL_TIME, "own process is the init", "false", &(own == 1).to_string())?;
-        self.proven(WALL_TIME, "timer, pid namespace");
+        self.proven(mechanism::WALL_TIME);
         Ok(())
     }
 }

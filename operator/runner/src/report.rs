@@ -52,26 +52,14 @@ pub fn excerpt(bytes: &[u8], most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ccos_profile::mechanism::{self, Mechanism};
     use ccos_profile::{INLINE_RESULT_LIMIT, Proof, Usage};
     use serde_json::Value;
 
     use super::*;
 
     fn largest() -> Report {
-        let fields = [
-            ("permissions.filesystem", "mount namespace"),
-            ("permissions.network", "network namespace"),
-            ("permissions.system.commands", "noexec, seccomp"),
-            ("permissions.system.processCreation", "seccomp"),
-            ("permissions.environment", "built from nothing"),
-            ("permissions.ipc", "ipc namespace"),
-            ("limits.disk", "sized tmpfs"),
-            ("limits.fileDescriptors", "RLIMIT_NOFILE"),
-            ("limits.threads", "RLIMIT_NPROC"),
-            ("limits.cpuTime", "RLIMIT_CPU, sum"),
-            ("limits.wallTime", "timer, pid namespace"),
-        ];
-        let proof = |(field, mechanism): (&str, &str)| Proof { field: field.into(), mechanism: mechanism.into() };
+        let proof = |one: &Mechanism| Proof { field: one.field.into(), mechanism: one.name.into() };
         Report {
             version: VERSION,
             end: End::ConfinementFailed,
@@ -85,7 +73,7 @@ mod tests {
                 wall_time_millis: u64::MAX,
                 disk_bytes: u64::MAX,
             }),
-            proven: fields.map(proof).into(),
+            proven: mechanism::ALL.iter().map(proof).collect(),
         }
     }
 

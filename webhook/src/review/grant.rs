@@ -3,28 +3,42 @@
 use std::sync::Arc;
 
 use ccos_crds::ExecutionPolicy;
+use ccos_plan::review;
 use ccos_plan::wire::{self, FieldError};
 use ccos_plan::{AnyContext, AnyProvider};
-use ccos_policy::Unheld;
+use ccos_policy::{Ceiling, Context, Denials, Level, exceeds};
 use jiff::Timestamp;
 
 use super::{Allowed, Refusal, Verdict};
-use crate::rights::Question;
+use crate::rights::{Question, Verb};
 
-/// A context that its author wants to write. `refused` are the questions about the author that were answered with no.
+/// What a context grants beyond the cluster's ceiling: for that, its author needs the right to escalate. Not of `Full`,
+/// which needs it in every cluster; nor of one that can't be understood, which is refused.
+#[must_use]
+pub fn above(object: &AnyContext, ceiling: &Ceiling, now: Timestamp) -> Option<Denials> {
+    let parsed: Context = wire::context(object, now).ok()?;
+    if parsed.level == Level::Full { None } else { exceeds(&parsed, ceiling) }
+}
+
+/// A context that its author wants to write. `refused` are the questions about the author that were answered with no,
+/// `above` is what it grants beyond the ceiling.
 ///
 /// # Errors
 /// All fields that can't be understood; otherwise all that the author may not grant.
-pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: Timestamp) -> Verdict {
-    let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
-    may_write(requester, refused)?;
-    let expired = parsed.expiry.at.filter(|at| *at <= now);
-    let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
-    let unheld = parsed
-        .unheld
-        .iter()
-        .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
-    let warnings = expired.into_iter().chain(unheld).collect();
+pub fn context(
+    object: &AnyContext,
+    requester: &str,
+    refused: &[Question],
+    above: Option<Denials>,
+    now: Timestamp,
+) -> Verdict {
+    let warnings = review::context(object, now).map_err(Refusal::Invalid)?;
+    match above {
+        Some(above) if refused.iter().any(|question| question.verb == Verb::Escalate) => {
+            return Err(above_ceiling(object, requester, refused, above));
+        }
+        Some(_) | None => may_write(requester, refused)?,
+    }
     Ok(Allowed { warnings, ..Allowed::default() })
 }
 
@@ -33,13 +47,24 @@ pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: 
 /// # Errors
 /// All fields that can't be understood; otherwise all that the author may not use.
 pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> Verdict {
-    let unheld = wire::provider(object).map_err(Refusal::Invalid)?;
+    let warnings = review::provider(object).map_err(Refusal::Invalid)?;
     may_write(requester, refused)?;
-    let warning = |unheld: &Unheld| {
-        let field = unheld.field.as_str().trim_start_matches("provider.");
-        format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
+    Ok(Allowed { warnings, ..Allowed::default() })
+}
+
+/// With what else its author may not: all reasons come at once.
+fn above_ceiling(object: &AnyContext, requester: &str, refused: &[Question], above: Denials) -> Refusal {
+    let others = refused.iter().filter(|question| question.verb != Verb::Escalate);
+    let others = Denials::from_vec(others.map(|question| question.denial(requester)).collect());
+    let denials = match others {
+        Some(others) => above.and(others),
+        None => above,
     };
-    Ok(Allowed { warnings: unheld.iter().map(warning).collect(), ..Allowed::default() })
+    let message = format!(
+        "{} grants more than the cluster's ceiling, and {requester} may not escalate it; narrow it, or ask for the RBAC verb `escalate` on it:\n{denials}",
+        object.display()
+    );
+    Refusal::Denied { message, denials }
 }
 
 /// An ExecutionPolicy that its author wants to write, beside those that are `stored`. Nobody is asked what its author may
@@ -48,9 +73,8 @@ pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> 
 /// # Errors
 /// All that is wrong with its text, or that there is no room for it.
 pub fn policy(object: &ExecutionPolicy, stored: &[Arc<ExecutionPolicy>]) -> Verdict {
-    let text = wire::policy(object).map_err(Refusal::Invalid)?;
-    wire::policy_fits(object, stored.iter().map(|other| &**other)).map_err(Refusal::Invalid)?;
-    let warnings = text.warnings().iter().map(|warning| format!("spec.cedar: {warning}")).collect();
+    let others = stored.iter().map(|other| &**other);
+    let warnings = review::policy(object, others).map_err(Refusal::Invalid)?;
     Ok(Allowed { warnings, ..Allowed::default() })
 }
 

@@ -4,12 +4,9 @@ pub mod execution;
 pub mod grant;
 pub mod refusal;
 
-use std::sync::Arc;
-
 use ccos_crds::execution::ContextKind;
 use ccos_crds::{CapabilityExecution, ExecutionPolicy, GROUP, VERSION};
-use ccos_plan::schema;
-use ccos_plan::wire::FieldErrors;
+use ccos_plan::read::Object;
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::Remark;
 use serde::de::DeserializeOwned;
@@ -102,29 +99,18 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
     if same_spec && old.is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())) {
         return Ok(Asked::Unchanged);
     }
-    Ok(match kind.kind.as_str() {
-        "CapabilityExecution" => {
-            let faults = schema::faults("CapabilityExecution", new);
-            if old.is_none() && !faults.is_empty() {
-                return Err(Refusal::Invalid(FieldErrors(faults)));
-            }
-            let new = Box::new(read("object", new)?);
-            match old {
-                None => Asked::Created(new),
-                Some(old) => Asked::Changed { old: Box::new(read("oldObject", old)?), new },
-            }
+    Ok(match (kind.kind.as_str(), old) {
+        ("CapabilityExecution", Some(old)) => {
+            Asked::Changed { old: Box::new(read("oldObject", old)?), new: Box::new(read("object", new)?) }
         }
         // What is stored was reviewed by the version that was there then; it must not get stuck when that changes.
         _ if same_spec => Asked::Unchanged,
-        kind if !schema::faults(kind, new).is_empty() => {
-            return Err(Refusal::Invalid(FieldErrors(schema::faults(kind, new))));
-        }
-        "SecurityContext" => Asked::Context(AnyContext::Namespaced(Arc::new(read("object", new)?))),
-        "ClusterSecurityContext" => Asked::Context(AnyContext::Cluster(Arc::new(read("object", new)?))),
-        "CapabilityProvider" => Asked::Provider(AnyProvider::Namespaced(Arc::new(read("object", new)?))),
-        "ClusterCapabilityProvider" => Asked::Provider(AnyProvider::Cluster(Arc::new(read("object", new)?))),
-        "ExecutionPolicy" => Asked::Policy(Box::new(read("object", new)?)),
-        other => return Err(Refusal::unreadable(format!("reviews of the kind {other:?} are not expected"))),
+        (kind, _) => match ccos_plan::read::object(kind, new).map_err(Refusal::Invalid)? {
+            Object::Execution(object) => Asked::Created(object),
+            Object::Context(object) => Asked::Context(object),
+            Object::Provider(object) => Asked::Provider(object),
+            Object::Policy(object) => Asked::Policy(object),
+        },
     })
 }
 

@@ -14,3 +14,4 @@ mod malformed;
 mod policies;
 mod receipts;
 mod support;
+mod trail;

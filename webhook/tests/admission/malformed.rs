@@ -34,7 +34,7 @@ async fn a_review_that_is_not_understood_is_refused_by_its_uid() {
         ("/operation", json!("UPDATE"), "the admission review has no oldObject"),
         ("/object", json!(null), "the admission review has no object"),
         ("/object", json!(7), "is required"),
-        ("/object/metadata", json!(null), "cannot read the object: missing field `metadata`"),
+        ("/object/metadata", json!(null), "metadata.name: is required"),
         ("/kind/kind", json!("Pod"), r#"reviews of the kind "Pod" are not expected"#),
         ("/kind/group", json!("example.com"), "expected a kind of security.ccos.dev/v1alpha1"),
         ("/kind/version", json!("v1"), "expected a kind of security.ccos.dev/v1alpha1"),

@@ -1,71 +1,68 @@
 //! `ccos check`: the decision that the cluster would make, without a cluster.
 
-mod input;
-mod sources;
+mod cluster;
+mod path;
+mod print;
+pub mod verdict;
 
 use std::io;
 use std::path::PathBuf;
 
-use ccos_plan::review::{References, Verdict, rejection, review};
-use ccos_plan::wire;
-use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Policing};
-use ccos_policy::{Decision, Denials, Isolation, IsolationProfile, Isolations, Use};
 use clap::Args;
 use jiff::Timestamp;
-use serde::Serialize;
 
+use crate::input::{Fault, Place, World, sources};
 use crate::printable::printable;
-use crate::{Format, Outcome, Streams};
-use input::{Fault, Input, Place};
+use crate::{Outcome, PrintError, Streams};
+pub use cluster::Cluster;
+pub use verdict::{Cause, Checked, Verdict, check};
 
 /// Decides executions offline, as the cluster would.
 ///
-/// Reads contexts, providers and executions from files, folders (all *.yaml, *.yml and *.json in them) or `-`, and says
-/// of each execution whether it would be admitted, and if not, every reason. Whether you may use a context is not asked:
-/// only the cluster knows. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
+/// Reads contexts, providers and executions, and Namespaces for the labels that name default contexts, from files, folders
+/// (all *.yaml, *.yml and *.json in them) or `-`, such as the output of `helm template`, and says of each execution whether
+/// it would be admitted, and if not, every reason. Whether you may use a context, or escalate one above the cluster's
+/// ceiling, is not asked: only the cluster knows, see `ccos can-i`. Ends with 0 if all are allowed, 1 if some are denied, 2
+/// if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// Files, folders, or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// What the cluster can do: `profile.yaml` of its ConfigMap ccos-profile. Absent: the chart's defaults, that is
-    /// GVisor and Kata, both able to hold file rules, and Container, which is not.
+    /// What the cluster can do, and its ceiling: `profile.yaml` of its ConfigMap ccos-profile. Absent: the chart's
+    /// defaults, that is GVisor and Kata, both able to hold file rules, and Container, which is not.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
+    /// The contexts' author may not escalate: one that grants more than the cluster's ceiling is denied. Absent: it is only
+    /// told.
+    #[arg(long)]
+    pub without_escalate: bool,
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
+    pub output: CheckFormat,
+    /// Tell the path of each decision: what covers each requirement, which maximum each limit has, and what would hold
+    /// each field.
+    #[arg(long, conflicts_with = "output")]
+    pub explain: bool,
 }
 
-/// Why it could not be printed.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// The output is closed, or its disk is full.
-    #[error("cannot write: {0}")]
-    Write(#[from] io::Error),
-    /// The report is no JSON.
-    #[error("cannot write the report: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
-/// What is said of an execution.
-#[derive(Debug, Serialize)]
-struct Report {
-    execution: String,
-    allowed: bool,
-    causes: Vec<Cause>,
-    #[serde(skip)]
-    rejection: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Cause {
-    field: String,
-    reason: &'static str,
-    message: String,
+/// How to print what was decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum CheckFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// JUnit XML, for what shows tests: a test case for each execution.
+    Junit,
+    /// SARIF 2.1.0, for what shows findings beside the code.
+    Sarif,
+    /// Reports of openreports.io/v1alpha1, for what shows policy reports.
+    Openreports,
 }
 
 /// Decides all that is given. `stdin` is asked for the text of `-`.
@@ -77,116 +74,58 @@ pub fn run(
     stdin: impl FnMut() -> io::Result<String>,
     now: Timestamp,
     streams: &mut Streams<'_>,
-) -> Result<Outcome, CheckError> {
-    let CheckArgs { paths, profile, namespace, output } = args;
+) -> Result<Outcome, PrintError> {
+    let CheckArgs { paths, profile, without_escalate, namespace, output, explain } = args;
     let (texts, mut faults) = sources::read(paths, stdin);
-    let isolations = match profile.as_ref().map(isolations) {
-        None => default_isolations(),
-        Some(Ok(isolations)) => isolations,
-        Some(Err(fault)) => {
-            faults.push(fault);
-            Isolations::default()
-        }
-    };
-    let mut input = Input::new(namespace);
-    for text in &texts {
-        input.add(text, &mut faults);
+    let cluster = Cluster::of(profile.as_deref(), &mut faults);
+    let world = World::read(&texts, namespace, &mut faults);
+    let mut checked = check(&world, &cluster.isolations, now);
+    faults.append(&mut checked.faults);
+    let above = verdict::above(&world, &cluster.ceiling, now);
+    if *without_escalate {
+        checked.verdicts.extend(above);
+    } else {
+        let told = |Verdict { place, rejection, .. }| rejection.map(|text| Fault::at(place, text));
+        checked.warnings.extend(above.into_iter().filter_map(told));
     }
-    grants(&input, now, &mut faults);
-    let reports = decide(&input, &isolations, now, &mut faults);
-
-    for note in &input.notes {
-        writeln!(streams.notes, "{}", printable(note))?;
-    }
-    if faults.is_empty() && input.is_empty() {
+    if faults.is_empty() && world.is_empty() {
         faults.push(Fault::at(Place::default(), "there is nothing to check: no object of security.ccos.dev"));
     }
-    if !faults.is_empty() {
-        // Nothing is decided of a part: with the rest, it might be decided otherwise.
-        for fault in faults {
-            writeln!(streams.notes, "{}", printable(&fault.to_string()))?;
+    checked.faults = faults;
+
+    notes(&world, &checked, streams)?;
+    if *explain {
+        if checked.faults.is_empty() {
+            path::print(&world, &cluster.isolations, now, streams.out)?;
         }
-        return Ok(Outcome::Invalid);
+    } else {
+        print::print(&checked, *output, now, streams.out)?;
     }
-    if reports.is_empty() {
+    Ok(match (checked.faults.is_empty(), checked.verdicts.iter().all(Verdict::is_allowed)) {
+        (false, _) => Outcome::Invalid,
+        (true, true) => Outcome::Done,
+        (true, false) => Outcome::Denied,
+    })
+}
+
+/// What is said beside the report.
+fn notes(world: &World, checked: &Checked, streams: &mut Streams<'_>) -> io::Result<()> {
+    let Checked { faults, warnings, verdicts } = checked;
+    if !world.left_out.is_empty() {
+        let kinds: Vec<String> = world.left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let count: usize = world.left_out.values().sum();
+        let objects = if count == 1 { "object" } else { "objects" };
+        let kinds = kinds.join(", ");
+        writeln!(streams.notes, "left out: {count} {objects} of other kinds ({})", printable(&kinds))?;
+    }
+    for warning in warnings {
+        writeln!(streams.notes, "warning: {}", printable(&warning.to_string()))?;
+    }
+    for fault in faults {
+        writeln!(streams.notes, "{}", printable(&fault.to_string()))?;
+    }
+    if faults.is_empty() && verdicts.is_empty() {
         writeln!(streams.notes, "there is no execution to decide; what there is, is valid")?;
-    }
-    print(&reports, *output, streams)?;
-    Ok(if reports.iter().all(|report| report.allowed) { Outcome::Done } else { Outcome::Denied })
-}
-
-fn isolations(path: &PathBuf) -> Result<Isolations, Fault> {
-    let place = Place::file(&path.display().to_string());
-    let text = std::fs::read_to_string(path).map_err(|error| Fault::at(place.clone(), &error.to_string()))?;
-    let profile = ClusterProfile::parse(&text).map_err(|error| Fault::at(place, &error.to_string()))?;
-    Ok(profile.isolations)
-}
-
-/// The chart's defaults.
-#[must_use]
-pub fn default_isolations() -> Isolations {
-    let able = |class: Option<&str>, user_namespaces| IsolationProfile {
-        runtime_class: class.map(str::to_owned),
-        user_namespaces,
-    };
-    Isolations(
-        [
-            (Isolation::GVisor, able(Some("gvisor"), true)),
-            (Isolation::Kata, able(Some("kata"), true)),
-            (Isolation::Container, able(None, false)),
-        ]
-        .into(),
-    )
-}
-
-/// Contexts and providers have to be valid even if no execution names them: the cluster would refuse them.
-fn grants(input: &Input, now: Timestamp, faults: &mut Vec<Fault>) {
-    let contexts =
-        input.contexts.values().filter_map(|(place, object)| Some((place, wire::context(object, now).err()?)));
-    let providers = input.providers.values().filter_map(|(place, object)| Some((place, wire::provider(object).err()?)));
-    for (place, errors) in contexts.chain(providers) {
-        faults.extend(errors.0.into_iter().map(|error| Fault::field(place, error)));
-    }
-}
-
-fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut Vec<Fault>) -> Vec<Report> {
-    let mut reports = Vec::new();
-    for ((name, _), (place, object)) in &input.executions {
-        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-        let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
-        let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();
-        let found = References { context, provider, may_use: Use::NotAsked, policing: Policing::NotAsked };
-        let (allowed, denials): (bool, Option<Denials>) = match review(object, &found, isolations, now) {
-            Verdict::Invalid(errors) => {
-                faults.extend(errors.0.into_iter().map(|error| Fault::field(place, error)));
-                continue;
-            }
-            Verdict::Decided(Decision::Admitted(_)) => (true, None),
-            Verdict::Decided(Decision::Denied(denials)) => (false, Some(denials)),
-        };
-        let causes = denials.iter().flatten().map(|denial| Cause {
-            field: denial.field.to_string(),
-            reason: denial.reason().as_str(),
-            message: denial.message(),
-        });
-        let causes = causes.collect();
-        let rejection = denials.as_ref().map(|denials| rejection(object, denials));
-        reports.push(Report { execution: name.clone(), allowed, causes, rejection });
-    }
-    reports
-}
-
-fn print(reports: &[Report], format: Format, streams: &mut Streams<'_>) -> Result<(), CheckError> {
-    match format {
-        Format::Json => writeln!(streams.out, "{}", serde_json::to_string_pretty(reports)?)?,
-        Format::Text => {
-            for Report { execution, allowed: _, causes: _, rejection } in reports {
-                match rejection {
-                    None => writeln!(streams.out, "allowed  {}", printable(execution))?,
-                    Some(text) => writeln!(streams.out, "denied   {}: {}", printable(execution), printable(text))?,
-                }
-            }
-        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 
 use super::ExplainArgs;
+use crate::cluster::{ConnectError, with_client};
 
 /// The ConfigMap with the public keys.
 const KEYS: &str = "ccos-receipt-keys";
@@ -32,12 +33,8 @@ pub enum KeysFound {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the messages say it")]
 pub enum ClusterError {
-    #[error("cannot start: {0}")]
-    Start(std::io::Error),
-    #[error("cannot start: this process already has other cryptography")]
-    Cryptography,
-    #[error("cannot find a cluster: {0}")]
-    Client(kube::Error),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("CapabilityExecution {name:?} does not exist in namespace {namespace:?}")]
     Missing { name: String, namespace: String },
     #[error("cannot read CapabilityExecution {name:?} in namespace {namespace:?}: {source}")]
@@ -46,14 +43,11 @@ pub enum ClusterError {
 
 /// Reads the execution and the keys.
 pub(super) fn fetch(args: &ExplainArgs) -> Result<Found, ClusterError> {
-    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| ClusterError::Cryptography)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ClusterError::Start)?;
-    runtime.block_on(read(args))
+    with_client(async |client| read(args, client).await)
 }
 
-async fn read(args: &ExplainArgs) -> Result<Found, ClusterError> {
+async fn read(args: &ExplainArgs, client: Client) -> Result<Found, ClusterError> {
     let ExplainArgs { execution, namespace, system_namespace, output: _ } = args;
-    let client = Client::try_default().await.map_err(ClusterError::Client)?;
     let namespace = namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let name = execution.clone();
     let api: Api<CapabilityExecution> = Api::namespaced(client.clone(), &namespace);

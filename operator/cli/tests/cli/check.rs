@@ -1,28 +1,30 @@
 use std::path::{Path, PathBuf};
 
-use ccos_cli::check::{CheckArgs, default_isolations, run};
-use ccos_cli::{Format, Outcome, Streams};
+use ccos_cli::check::{CheckArgs, CheckFormat, Cluster, run};
+use ccos_cli::{Outcome, Streams};
 use ccos_policy::Isolations;
 use serde_json::{Value, json};
 
 use crate::WORLD;
 
-struct Said {
-    outcome: Outcome,
-    out: String,
-    notes: String,
+pub struct Said {
+    pub outcome: Outcome,
+    pub out: String,
+    pub notes: String,
 }
 
-fn args(paths: &[&Path]) -> CheckArgs {
+pub fn args(paths: &[&Path]) -> CheckArgs {
     CheckArgs {
         paths: paths.iter().map(|path| path.to_path_buf()).collect(),
         profile: None,
+        without_escalate: false,
         namespace: "default".to_owned(),
-        output: Format::Text,
+        output: CheckFormat::Text,
+        explain: false,
     }
 }
 
-fn check(args: &CheckArgs, stdin: &str) -> Said {
+pub fn check(args: &CheckArgs, stdin: &str) -> Said {
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     let mut streams = Streams { out: &mut out, notes: &mut notes };
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -30,17 +32,17 @@ fn check(args: &CheckArgs, stdin: &str) -> Said {
     Said { outcome, out: String::from_utf8(out).unwrap(), notes: String::from_utf8(notes).unwrap() }
 }
 
-fn piped(stdin: &str) -> Said {
+pub fn piped(stdin: &str) -> Said {
     check(&args(&[Path::new("-")]), stdin)
 }
 
 /// The documents of the world that have this text, joined.
-fn only(texts: &[&str]) -> String {
+pub fn only(texts: &[&str]) -> String {
     let documents = WORLD.split("---\n").filter(|document| texts.iter().any(|text| document.contains(text)));
     documents.collect::<Vec<_>>().join("---\n")
 }
 
-fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+pub fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
     for (file, text) in files {
@@ -62,7 +64,7 @@ fn each_execution_has_its_line_and_one_denial_is_enough_for_1() {
         r#"denied   data/greedy: CapabilityExecution "greedy" requires more than SecurityContext "analysts" grants:"#
     );
     assert_eq!(lines[2], "  requires.limits.memory 512Mi: exceeds 256Mi");
-    assert_eq!(said.notes, "-, document 3: ConfigMap is left out: it is no kind of security.ccos.dev\n");
+    assert_eq!(said.notes, "left out: 1 object of other kinds (1 ConfigMap)\n");
 }
 
 #[test]
@@ -73,16 +75,16 @@ fn all_allowed_is_0() {
 
 #[test]
 fn the_report_for_programs_is_exactly_this() {
-    let said = check(&CheckArgs { output: Format::Json, ..args(&[Path::new("-")]) }, WORLD);
+    let said = check(&CheckArgs { output: CheckFormat::Json, ..args(&[Path::new("-")]) }, WORLD);
     let report: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(
         report,
         json!([
-            {"execution": "data/good", "allowed": true, "causes": []},
-            {"execution": "data/greedy", "allowed": false, "causes": [
+            {"execution": "data/good", "file": "-", "line": 27, "allowed": true, "causes": []},
+            {"execution": "data/greedy", "file": "-", "line": 34, "allowed": false, "causes": [
                 {"field": "requires.limits.memory", "reason": "LimitExceeded", "message": "512Mi: exceeds 256Mi"},
             ]},
-            {"execution": "other/lost", "allowed": false, "causes": [
+            {"execution": "other/lost", "file": "-", "line": 42, "allowed": false, "causes": [
                 {"field": "contextRef", "reason": "ContextNotFound", "message": "SecurityContext \"analysts\" not found"},
                 {"field": "capabilityRef", "reason": "CapabilityNotFound", "message": "CapabilityProvider \"tools\" not found"},
             ]},
@@ -155,18 +157,18 @@ fn all_faults_of_all_files_come_at_once_and_nothing_is_decided() {
     let folder = path.display();
     for expected in [
         format!(
-            "{folder}/1.yaml, document 1, SecurityContext data/analysts: spec.level: \"Wild\": expected one of Pure, Controlled, Full, Sandboxed"
+            "{folder}/1.yaml:5: SecurityContext data/analysts: spec.level: \"Wild\": expected one of Pure, Controlled, Full, Sandboxed"
         ),
-        format!("{folder}/1.yaml, document 1, SecurityContext data/analysts: spec.levels: unknown field"),
+        format!("{folder}/1.yaml:6: SecurityContext data/analysts: spec.levels: unknown field"),
         format!("{folder}/2.yaml: "),
-        format!("{folder}/3.yaml, document 1: apiVersion: security.ccos.dev/v2: expected security.ccos.dev/v1alpha1"),
-        format!("{folder}/4.yaml, document 1, CapabilityExecution other/bad: spec.retry: unknown field"),
-        format!("{folder}/5.yaml, document 1: expected an object with apiVersion and kind"),
+        format!("{folder}/3.yaml:1: apiVersion: security.ccos.dev/v2: expected security.ccos.dev/v1alpha1"),
+        format!("{folder}/4.yaml:5: CapabilityExecution other/bad: spec.retry: unknown field"),
+        format!("{folder}/5.yaml:1: expected an object with apiVersion and kind"),
         format!(
-            "{folder}/6.yaml, document 1, CapabilityExecution data/greedy: is given twice: also in {folder}/1.yaml, document 5, CapabilityExecution data/greedy"
+            "{folder}/6.yaml:1: CapabilityExecution data/greedy: is given twice: also in {folder}/1.yaml:35: CapabilityExecution data/greedy"
         ),
-        format!("{folder}/7.yaml, document 1, Wish default/w: kind: \"Wish\" is none of CapabilityExecution, "),
-        format!("{folder}/8.yaml, document 1: metadata.name: is required"),
+        format!("{folder}/7.yaml:2: Wish default/w: kind: \"Wish\" is none of CapabilityExecution, "),
+        format!("{folder}/8.yaml:3: CapabilityExecution data/(unnamed): metadata.name: is required"),
         "/nonexistent.yaml: cannot be read: ".to_owned(),
     ] {
         assert!(said.notes.lines().any(|line| line.starts_with(&expected)), "{expected}\n--- in ---\n{}", said.notes);
@@ -222,13 +224,58 @@ fn the_profile_without_a_file_is_the_charts_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/ccos/values.yaml");
     let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let chart: Isolations = serde_json::from_value(values["isolations"].clone()).unwrap();
-    assert_eq!(default_isolations(), chart);
+    let Cluster { isolations, ceiling } = Cluster::default();
+    assert_eq!(isolations, chart);
+    assert_eq!(ceiling, ccos_plan::wire::ceiling(&values["ceiling"]).unwrap());
+}
+
+#[test]
+fn a_context_above_the_ceiling_is_told_and_denied_to_who_may_not_escalate() {
+    let profile = "runnerImage: r\npriorityClassName: p\nisolations: {GVisor: {runtimeClass: g, userNamespaces: true}}\n\
+        ceiling: {permissions: {filesystem: {blocked: [/data/private]}}}\n";
+    let path = folder("ceiling", &[("p.yaml", profile), ("bad.yaml", &profile.replace("blocked", "bloked"))]);
+    let with = |name: &str, without_escalate| CheckArgs {
+        profile: Some(path.join(name)),
+        without_escalate,
+        ..args(&[Path::new("-")])
+    };
+    let text = only(&["\nkind: SecurityContext", "\nkind: CapabilityProvider", "name: good"]);
+    let line =
+        r#"  spec.permissions.filesystem.read[0] "/data/**": above the cluster's ceiling, which blocks /data/private"#;
+    let said = check(&with("p.yaml", false), &text);
+    assert_eq!((said.outcome, said.out.as_str()), (Outcome::Done, "allowed  data/good\n"));
+    assert!(said.notes.contains("needs the RBAC verb `escalate`") && said.notes.contains(line), "{}", said.notes);
+    let said = check(&with("p.yaml", true), &text);
+    assert_eq!(said.outcome, Outcome::Denied);
+    assert!(said.out.contains("denied   SecurityContext data/analysts") && said.out.contains(line), "{}", said.out);
+    let said = check(&with("bad.yaml", false), &text);
+    assert_eq!(said.outcome, Outcome::Invalid);
+    assert!(said.notes.contains("ceiling.permissions.filesystem.bloked: unknown field"), "{}", said.notes);
 }
 
 #[test]
 fn a_file_cant_garble_the_terminal() {
     let text = only(&["name: lost"]).replace("name: lost", "name: \"l\\u001b[31m\\u202e\"");
     let said = piped(&text);
-    assert!(!said.out.contains('\u{1b}') && !said.out.contains('\u{202e}'), "{:?}", said.out);
-    assert!(said.out.contains(r"\u{1b}[31m\u{202e}"), "{:?}", said.out);
+    let all = format!("{}{}", said.out, said.notes);
+    assert!(!all.contains('\u{1b}') && !all.contains('\u{202e}'), "{all:?}");
+    assert!(all.contains(r"CapabilityExecution other/l\u{1b}[31m\u{202e}: metadata.name: "), "{all:?}");
+}
+
+#[test]
+fn an_execution_without_a_context_gets_the_default_of_its_namespace() {
+    let namespace = |labels: &str| {
+        format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: data, labels: {{{labels}}}}}\n")
+    };
+    let text = only(&["\nkind: SecurityContext", "\nkind: CapabilityProvider", "name: good"])
+        .replace("  contextRef: {kind: SecurityContext, name: analysts}\n", "");
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: analysts")));
+    assert_eq!((said.outcome, said.out.as_str()), (Outcome::Done, "allowed  data/good\n"));
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: lost")));
+    assert!(said.out.contains(r#"contextRef: SecurityContext "lost" not found"#), "{}", said.out);
+    for without in [text.clone(), format!("{text}{}", namespace("a: b"))] {
+        let said = piped(&without);
+        assert_eq!(said.outcome, Outcome::Denied);
+        assert!(said.out.contains("  contextRef: none is named, and the namespace has no label"), "{}", said.out);
+    }
 }

@@ -7,9 +7,16 @@
     reason = "clippy.toml allows them in tests, but not in what tests share"
 )]
 
+mod audit;
 mod binary;
+mod can_i;
 mod check;
+mod diff;
 mod explain;
+mod krew;
+mod path;
+mod reports;
+mod table;
 
 /// A context `analysts`, a provider `tools`, and three executions: allowed, denied, and of nothing that exists.
 pub const WORLD: &str = include_str!("world.yaml");

@@ -44,7 +44,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
     let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
     Pod {
-        metadata: names::metadata(object),
+        metadata: names::metadata(object, names::child(object)),
         spec: Some(PodSpec {
             active_deadline_seconds: Some(
                 seconds(admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP),

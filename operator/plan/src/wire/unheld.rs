@@ -22,8 +22,6 @@ macro_rules! features {
 }
 
 features! {
-    /// Audit levels.
-    Audit: "SecurityContext spec.audit", "this release keeps no audit trail by level; remove audit";
     /// Injected headers.
     Credentials: "SecurityContext spec.permissions.network.credentials", "this release injects no credentials; remove them";
     /// UDP ports.
@@ -40,8 +38,6 @@ features! {
     Tag: "CapabilityProvider spec.source.image.reference without a digest", "a tag can move; write name@sha256:… (64 hexadecimal digits)";
     /// References into other namespaces.
     ForeignPullSecret: "ClusterCapabilityProvider spec.source.image.pullSecrets[].namespace", "a pod can pull with Secrets of its own namespace only; remove namespace";
-    /// Retries.
-    Retries: "CapabilityExecution spec.retries with a limit above 0", "this release makes one attempt; remove retries, and create a new CapabilityExecution instead";
 }
 
 /// Collects what is used and not held.

@@ -65,12 +65,9 @@ pub(super) fn isolation(
     }
     let mut deny = |cause| denials.push(Denial::new("isolation", cause));
     if let Some(context) = context {
-        let listed = &context.isolations_allowed;
-        let of_level: Vec<Isolation> = of_level(context.level).to_vec();
-        let both = of_level.iter().copied().filter(|isolation| listed.is_empty() || listed.contains(isolation));
-        let allowed: Vec<Isolation> = both.collect();
+        let allowed = self::allowed(context);
         if !allowed.contains(&chosen) {
-            let level = (!of_level.contains(&chosen)).then_some(context.level);
+            let level = (!of_level(context.level).contains(&chosen)).then_some(context.level);
             deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level });
         }
     }
@@ -93,7 +90,15 @@ pub(super) fn isolation(
     chosen
 }
 
-const fn of_level(level: Level) -> &'static [Isolation] {
+/// The isolations of a context: those of its level, and of its list where there is one.
+pub(super) fn allowed(context: &Context) -> Vec<Isolation> {
+    let listed = &context.isolations_allowed;
+    let of_level = of_level(context.level).iter().copied();
+    of_level.filter(|isolation| listed.is_empty() || listed.contains(isolation)).collect()
+}
+
+/// What a level allows that lists none.
+pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
     match level {
         Level::Sandboxed => &[Isolation::GVisor, Isolation::Kata, Isolation::Wasm],
         Level::Pure | Level::Controlled | Level::Full => {

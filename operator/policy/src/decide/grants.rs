@@ -10,15 +10,15 @@ use crate::pattern::budget::Budget;
 use crate::pattern::inclusion::{Held, Included};
 use crate::pattern::list::Indexed;
 use crate::pattern::{List, NamePattern, PathPattern};
-use crate::permissions::{Environment, Permissions, ProcessCreation};
+use crate::permissions::{Environment, Permissions, ProcessCreation, RequiredPermissions};
 use crate::request::{Capability, Context, Level};
 
 const PATHS: [Kind<PathPattern>; 5] = [READ, WRITE, EXECUTE, COMMANDS, IPC];
 const NAMES: [Kind<NamePattern>; 2] = [ENVIRONMENT_READ, ENVIRONMENT_WRITE];
 
-/// What level Full grants.
-static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
-static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
+/// What level Full grants, and what a list of the ceiling that is absent allows.
+pub(super) static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
+pub(super) static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
 static NO_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(List::default);
 
 /// An execution narrows what its capability requires, never widens it.
@@ -77,6 +77,26 @@ pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budge
     }
 }
 
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let without = &granted.permissions.filesystem.blocked;
+    let blocked = ceiling.blocked.clone().unwrap_or_default();
+    for kind in &PATHS {
+        let allowed = kind.listed(ceiling).unwrap_or(&ALL_PATHS);
+        let against = Against { bound: Bound::Ceiling, granted: allowed, blocked: &blocked };
+        denials.extend(indexed(kind, against.outside(kind, granted, without, budget)));
+    }
+    for kind in &NAMES {
+        let allowed = kind.listed(ceiling).unwrap_or(&ALL_NAMES);
+        let against = Against { bound: Bound::Ceiling, granted: allowed, blocked: &NO_NAMES };
+        denials.extend(indexed(kind, against.outside(kind, granted, &NO_NAMES, budget)));
+    }
+    let processes = (granted.permissions.system.process_creation, ceiling.process_creation);
+    if processes == (ProcessCreation::Allowed, Some(ProcessCreation::Denied)) {
+        denials.push(processes_denied(Bound::Ceiling, None));
+    }
+}
+
 /// What the execution sets must be required, so that it is granted, too.
 pub(super) fn environment(names: &[String], required: &Required, denials: &mut Vec<Denial>) {
     if !required.is_known(&ENVIRONMENT_READ) || !required.is_known(&ENVIRONMENT_WRITE) {
@@ -93,7 +113,7 @@ pub(super) fn environment(names: &[String], required: &Required, denials: &mut V
 }
 
 /// What the level makes of a list: nothing, all, or exactly the list.
-fn of_level<P: Indexed>(context: &Context, kind: &Kind<P>, everything: &List<P>) -> List<P> {
+pub(super) fn of_level<P: Indexed>(context: &Context, kind: &Kind<P>, everything: &List<P>) -> List<P> {
     match context.level {
         Level::Pure => List::default(),
         Level::Full => everything.clone(),

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod amounts;
+mod ceiling;
+mod cost;
 mod denials;
+mod difference;
 mod enforceability;
 mod given;
 mod inclusion;
@@ -15,3 +18,4 @@ mod order;
 mod patterns;
 mod permissions;
 mod policies;
+mod trace;

@@ -3,19 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::input::{Fault, Place};
+use super::place::{Fault, Place};
 
 /// A text and where it is from.
-#[derive(Debug)]
-pub(super) struct Text {
+#[derive(Clone, Debug)]
+pub struct Text {
     /// Its file.
-    pub(super) file: String,
+    pub file: String,
     /// What is in it.
-    pub(super) text: String,
+    pub text: String,
 }
 
-/// Reads all; what can't be read is a fault.
-pub(super) fn read(paths: &[PathBuf], mut stdin: impl FnMut() -> io::Result<String>) -> (Vec<Text>, Vec<Fault>) {
+/// Reads all. `stdin` is asked for the text of `-`; what can't be read is a fault.
+pub fn read(paths: &[PathBuf], mut stdin: impl FnMut() -> io::Result<String>) -> (Vec<Text>, Vec<Fault>) {
     let (mut texts, mut faults) = (Vec::new(), Vec::new());
     for path in paths {
         if path.as_os_str() == "-" {
@@ -63,5 +63,5 @@ fn file(path: &Path, texts: &mut Vec<Text>, faults: &mut Vec<Fault>) {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    Fault::at(Place::file(&path.display().to_string()), &format!("cannot be read: {error}"))
+    Fault::at(Place::file(&path.display().to_string()), format!("cannot be read: {error}"))
 }

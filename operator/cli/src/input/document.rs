@@ -1,0 +1,238 @@
+//! YAML and JSON with the line of each field.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use serde_saphyr::Spanned;
+
+/// A value and where its parts are.
+#[derive(Clone, Debug)]
+pub(crate) struct Document {
+    pub(crate) value: Value,
+    pub(crate) lines: Lines,
+}
+
+/// The lines of a value, from 1.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    line: u64,
+    fields: BTreeMap<String, Self>,
+    items: Vec<Self>,
+}
+
+/// All documents of a text that hold something.
+pub(crate) fn documents(text: &str) -> Result<Vec<Document>, String> {
+    let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
+    Ok(nodes.into_iter().map(|node| node.into_document(None)).collect())
+}
+
+impl Document {
+    /// Takes the items of a list out.
+    pub(crate) fn take_items(&mut self) -> Option<Vec<Self>> {
+        let Value::Array(values) = self.value.get_mut("items").filter(|items| items.is_array())?.take() else {
+            return None;
+        };
+        let lines = self.lines.fields.remove("items").map(|lines| lines.items).unwrap_or_default();
+        Some(values.into_iter().zip(lines).map(|(value, lines)| Self { value, lines }).collect())
+    }
+}
+
+impl Lines {
+    /// The first line.
+    pub(crate) const fn first(&self) -> u64 {
+        self.line
+    }
+
+    /// The line of a field such as `spec.env[0].name`, if it is written.
+    pub(crate) fn exact(&self, path: &str) -> Option<u64> {
+        let mut at = self;
+        for step in steps(path) {
+            at = at.step(step)?;
+        }
+        Some(at.line)
+    }
+
+    /// The line of a field, or of what it would be in.
+    pub(crate) fn nearest(&self, path: &str) -> u64 {
+        let mut at = self;
+        for step in steps(path) {
+            match at.step(step) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        at.line
+    }
+
+    fn step(&self, step: Step<'_>) -> Option<&Self> {
+        match step {
+            Step::Field(name) => self.fields.get(name),
+            Step::Item(index) => self.items.get(index),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
+fn steps(path: &str) -> impl Iterator<Item = Step<'_>> {
+    path.split(['.', '[']).filter(|part| !part.is_empty()).map(|part| {
+        let index = part.strip_suffix(']').and_then(|digits| digits.parse().ok());
+        index.map_or(Step::Field(part), Step::Item)
+    })
+}
+
+/// As it is read. One pass gives both value and lines, so that they can't differ.
+struct Node(Spanned<Content>);
+
+enum Content {
+    Scalar(Value),
+    Items(Vec<Node>),
+    Fields(Vec<(Spanned<String>, Node)>),
+}
+
+impl Node {
+    /// `key`: the line of the key, which is where people look for a field.
+    fn into_document(self, key: Option<u64>) -> Document {
+        let Spanned { value, referenced, defined: _ } = self.0;
+        let mut lines =
+            Lines { line: key.unwrap_or_else(|| referenced.line()), fields: BTreeMap::new(), items: Vec::new() };
+        let value = match value {
+            Content::Scalar(value) => value,
+            Content::Items(items) => {
+                let mut values = Vec::with_capacity(items.len());
+                for Document { value, lines: own } in items.into_iter().map(|item| item.into_document(None)) {
+                    values.push(value);
+                    lines.items.push(own);
+                }
+                Value::Array(values)
+            }
+            Content::Fields(fields) => {
+                let mut values = Map::with_capacity(fields.len());
+                for (key, value) in fields {
+                    let Document { value, lines: own } = value.into_document(Some(key.referenced.line()));
+                    values.insert(key.value.clone(), value);
+                    lines.fields.insert(key.value, own);
+                }
+                Value::Object(values)
+            }
+        };
+        Document { value, lines }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Spanned::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyContent)
+    }
+}
+
+/// As serde_json reads a `Value`.
+struct AnyContent;
+
+impl<'de> Visitor<'de> for AnyContent {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Content::Scalar(Number::from_f64(value).map_or(Value::Null, Value::Number)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Content, E> {
+        Ok(Content::Scalar(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Scalar(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Content, E> {
+        Ok(Content::Scalar(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Content, D::Error> {
+        Content::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Content, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element()? {
+            all.push(item);
+        }
+        Ok(Content::Items(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
+        let mut all = Vec::new();
+        while let Some(field) = fields.next_entry()? {
+            all.push(field);
+        }
+        Ok(Content::Fields(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "# a comment\na: 1\nb:\n  c: [x,\n    y]\n  d:\n  - e: &anchor {f: null}\n  - \"g\"\n---\nlater: *nothing\n";
+
+    #[test]
+    fn each_field_has_the_line_of_its_name_and_each_item_its_own() {
+        let text = TEXT.replace("*nothing", "1.5");
+        let all = documents(&text).unwrap();
+        let lines = &all[0].lines;
+        let at = |path: &str| lines.exact(path);
+        assert_eq!(lines.first(), 2);
+        assert_eq!(["a", "b", "b.c", "b.c[0]", "b.c[1]"].map(at), [Some(2), Some(3), Some(4), Some(4), Some(5)]);
+        assert_eq!(["b.d", "b.d[0]", "b.d[0].e.f", "b.d[1]"].map(at), [Some(6), Some(7), Some(7), Some(8)]);
+        assert_eq!([at("b.z"), at("b.d[2]")], [None, None]);
+        assert_eq!(["b.z", "b.d[2].x", "nowhere"].map(|path| lines.nearest(path)), [3, 6, 2]);
+        assert_eq!(all[1].lines.exact("later"), Some(10));
+    }
+
+    #[test]
+    fn the_value_is_what_it_would_be_without_lines() {
+        let text =
+            "a: [1, -2, 3.5, true, null, ~, x, '7', 0x10, 1e3, 18446744073709551615]\n1: {y: \"\\n\"}\nz: |\n  x\n";
+        let plain: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+        let with_lines: Vec<Value> = documents(text).unwrap().into_iter().map(|one| one.value).collect();
+        assert_eq!(with_lines, plain);
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_an_error() {
+        assert!(documents(TEXT).unwrap_err().contains("nothing"));
+    }
+}
