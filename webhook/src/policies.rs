@@ -111,7 +111,7 @@ pub fn objections(verdict: &Result<Vec<Remark>, Refusal>) -> Vec<(&'static str, 
 /// Writes down what denied nothing. Names only, as in all that is written down here.
 pub fn write_down(request: &Request, mode: &'static str, objection: &Objection) {
     tracing::info!(
-        target: "ccos::audit",
+        target: "ccos::review",
         uid = request.uid,
         namespace = request.namespace.as_deref().unwrap_or_default(),
         name = request.name,

@@ -51,7 +51,7 @@ impl App {
         let execution = match asked {
             Some(Asked::Created(object)) => Some(&**object),
             Some(Asked::Changed { old: _, new }) => Some(&**new),
-            Some(Asked::Context(_) | Asked::Provider(_) | Asked::Unchanged) | None => None,
+            Some(Asked::Context(_) | Asked::Provider(_) | Asked::Policy(_) | Asked::Unchanged) | None => None,
         };
         let level = self.level(request, execution);
         let (name, requester) = (name(request, execution), request.requester());
@@ -77,7 +77,7 @@ impl App {
                 Some(review.decided(execution, Ok(self.claims(object).as_ref())))
             }
             (Ok(_), Webhook::Validate, Some(Asked::Changed { old, new })) => review.changed(old, new),
-            (Ok(_), Webhook::Validate, Some(Asked::Context(_) | Asked::Provider(_))) => {
+            (Ok(_), Webhook::Validate, Some(Asked::Context(_) | Asked::Provider(_) | Asked::Policy(_))) => {
                 Some(review.registered(Vec::new()))
             }
         }

@@ -26,7 +26,7 @@ pub enum Level {
 pub enum Event {
     /// A process began its chain.
     Open(Open),
-    /// A context or a provider was written, or was refused.
+    /// A context, a provider or a policy was written, or was refused.
     Registration(Registration),
     /// An execution was admitted or denied, or a change of one was.
     Decision(Box<Decision>),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::audit::{self, AuditError};
 use crate::can_i::{self, CanIError};
 use crate::explain::{self, ExplainError};
-use crate::{Outcome, PrintError, Streams, check, completion, diff, table};
+use crate::{Outcome, PrintError, Streams, check, completion, diff, policy_schema, table};
 
 /// What an execution may do, before and after it ran.
 #[derive(Debug, Parser)]
@@ -31,6 +31,7 @@ pub enum Verb {
     Completion(completion::CompletionArgs),
     Diff(diff::DiffArgs),
     Explain(explain::ExplainArgs),
+    PolicySchema(policy_schema::PolicySchemaArgs),
     Test(table::TestArgs),
 }
 
@@ -80,6 +81,7 @@ pub fn run(
         Verb::Completion(args) => completion::run(&args, streams)?,
         Verb::Diff(args) => diff::run(&args, stdin, now, streams)?,
         Verb::Explain(args) => explain::run(&args, streams)?,
+        Verb::PolicySchema(args) => policy_schema::run(&args, streams)?,
         Verb::Test(args) => table::run(&args, stdin, now, streams)?,
     })
 }

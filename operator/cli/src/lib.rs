@@ -9,6 +9,7 @@ pub mod completion;
 pub mod diff;
 pub mod explain;
 pub mod input;
+pub mod policy_schema;
 mod printable;
 pub mod table;
 

@@ -189,6 +189,6 @@ pub(crate) fn write_down(object: &CapabilityExecution, remarks: &[Remark]) {
             Remark::Warn(objection) => ("Warn", objection),
             Remark::Audit(objection) => ("Audit", objection),
         };
-        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
+        info!(target: "ccos::review", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use ccos_cedar::PolicySet;
 use ccos_cedar::{Facts, Principal, Provider, Question, Signature, Stored, Text, Version};
+pub use ccos_cedar::{PolicySet, SCHEMA};
 use ccos_crds::execution::CapabilityRef;
 use ccos_crds::execution_policy::Mode;
 use ccos_crds::provider::CapabilityProviderSpec;

@@ -1,7 +1,7 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
 use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL, ExecutionPolicy};
-use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Request, Snapshot, Unheld, Use};
+use ccos_policy::{Admitted, Decision, Denials, Found, Isolations, Reason, Remark, Request, Snapshot, Unheld, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -115,6 +115,16 @@ pub fn policy<'a>(
     let text = wire::policy(object)?;
     wire::policy_fits(object, stored)?;
     Ok(text.warnings().iter().map(|warning| format!("spec.cedar: {warning}")).collect())
+}
+
+/// What the requester should know of what was admitted.
+#[must_use]
+pub fn warnings(admitted: &Admitted) -> Vec<String> {
+    let warning = |remark: &Remark| match remark {
+        Remark::Warn(objection) => Some(format!("admitted, though {objection}")),
+        Remark::Audit(_) => None,
+    };
+    admitted.remarks().iter().filter_map(warning).collect()
 }
 
 /// The message of a rejection: a line that says what exceeds what, and a line for each reason.

@@ -5,9 +5,9 @@ use ccos_crds::RECEIPT_ANNOTATION;
 use ccos_crds::execution::DesiredState;
 use ccos_plan::Policing;
 use ccos_plan::receipt::{Claims, Keys, spec_digest};
-use ccos_plan::review::{References, Verdict as Reviewed, rejection, review};
+use ccos_plan::review::{References, Verdict as Reviewed, rejection, review, warnings};
 use ccos_plan::wire::{FieldError, FieldErrors};
-use ccos_policy::{Admitted, Decision, Denials, Isolations, Remark, Use};
+use ccos_policy::{Admitted, Decision, Denials, Isolations, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -122,12 +122,8 @@ pub fn confirmed(
     receipt::fits(claims, (context, provider), &object.spec.capability_ref.id, &admitted)
         .map_err(|error| Refusal::Receipt(error.to_string()))?;
     // Here alone: said by both webhooks, they would be said twice.
-    let remarks = admitted.remarks().to_vec();
-    let warnings = remarks.iter().filter_map(|remark| match remark {
-        Remark::Warn(objection) => Some(format!("admitted, though {objection}")),
-        Remark::Audit(_) => None,
-    });
-    Ok(Allowed { warnings: warnings.collect(), remarks, ..Allowed::default() })
+    let (warnings, remarks) = (warnings(&admitted), admitted.remarks().to_vec());
+    Ok(Allowed { warnings, remarks, ..Allowed::default() })
 }
 
 /// What may change of an execution: `desiredState`, and metadata but for the receipt.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
+use ccos_plan::Policing;
 use ccos_policy::Reason;
 use ccos_webhook::admission;
 use ccos_webhook::references::Found;
@@ -66,9 +67,10 @@ fn webhook(case: &Case) -> Said {
             }),
             Asked::Created(object) => {
                 let found = case.finds(&found);
-                execution::decide(&object, &who, &found, &[], &Cluster::default().isolations, now()).map(|_| Vec::new())
+                let rules = (&Cluster::default().isolations, &Policing::NotAsked);
+                execution::decide(&object, &who, &found, &[], rules, now()).map(|_| Vec::new())
             }
-            Asked::Changed { .. } | Asked::Unchanged => panic!("{body}"),
+            Asked::Changed { .. } | Asked::Policy(_) | Asked::Unchanged => panic!("{body}"),
         });
         match verdict {
             Ok(warnings) => said.warnings.extend(warnings),

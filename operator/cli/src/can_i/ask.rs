@@ -5,19 +5,23 @@ use std::sync::Arc;
 
 use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind};
 use ccos_crds::{
-    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
+    CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy, GROUP,
+    SecurityContext,
 };
 use ccos_plan::object::{context_display, context_kind, context_resource, provider_kind};
+use ccos_plan::policing::Shelf;
+use ccos_plan::receipt::Requester;
 use ccos_plan::review::{References, Verdict, review};
-use ccos_plan::{AnyContext, AnyProvider, read};
+use ccos_plan::{AnyContext, AnyProvider, Policing, read};
 use ccos_policy::{Decision, Isolations, Use};
 use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
     SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
@@ -138,19 +142,20 @@ impl Asker<'_> {
         let spec = json!({"contextRef": context_ref, "capabilityRef": capability_ref});
         let object = json!({"metadata": {"name": "can-i", "namespace": namespace}, "spec": spec});
         let may_use = if use_refused.is_none() { Use::Allowed } else { Use::Forbidden(who.to_string()) };
-        let found = References { context, provider, may_use };
+        let (policing, unasked) = self.policing().await?;
+        let found = References { context, provider, may_use, policing };
         let mut reasons = Vec::new();
         if !create {
             reasons.push(format!("{who} may not create CapabilityExecutions in namespace {namespace:?}"));
         }
         let denied: Vec<String> = match read::object("CapabilityExecution", &object) {
             Ok(read::Object::Execution(object)) => decide(&object, &found, &isolations, now),
-            Ok(read::Object::Context(_) | read::Object::Provider(_)) => Vec::new(),
+            Ok(read::Object::Context(_) | read::Object::Provider(_) | read::Object::Policy(_)) => Vec::new(),
             Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
         };
         reasons.extend(denied);
         let allowed = reasons.is_empty();
-        reasons.extend(note);
+        reasons.extend(note.into_iter().chain(unasked));
         Ok(Answer { allowed, reasons })
     }
 
@@ -234,6 +239,48 @@ impl Asker<'_> {
                 api.get_opt(name).await.map_err(read)?.map(|object| AnyProvider::Cluster(Arc::new(object)))
             }
         })
+    }
+
+    /// What ExecutionPolicies say, and a note where the cluster would not tell: most users may not read them, which is no
+    /// fault.
+    async fn policing(&self) -> Result<(Policing, Option<String>), CanIError> {
+        let note = |what: &str| format!("note: {what} can't be read: ExecutionPolicies were not asked");
+        let api: Api<ExecutionPolicy> = Api::all(self.client.clone());
+        let stored = match api.list(&ListParams::default()).await {
+            Ok(found) if found.items.is_empty() => return Ok((Policing::NotAsked, None)),
+            Ok(found) => found.items.into_iter().map(Arc::new).collect::<Vec<_>>(),
+            // An operator of before there were any.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok((Policing::NotAsked, None)),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                return Ok((Policing::NotAsked, Some(note("ExecutionPolicies"))));
+            }
+            Err(source) => return Err(CanIError::Read { what: "ExecutionPolicies".to_owned(), source }),
+        };
+        let what = format!("Namespace {:?}", self.namespace);
+        let labels = match Api::<Namespace>::all(self.client.clone()).get(&self.namespace).await {
+            Ok(found) => found.metadata.labels.unwrap_or_default(),
+            Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => {
+                return Ok((Policing::NotAsked, Some(note(&what))));
+            }
+            Err(source) => return Err(CanIError::Read { what, source }),
+        };
+        let policies = Shelf::default().current(&stored).policies;
+        Ok((Policing::Asked { policies, requester: self.requester().await?, labels }, None))
+    }
+
+    /// Who that is, for the API server.
+    async fn requester(&self) -> Result<Requester, CanIError> {
+        let (user, groups) = match &self.who {
+            Who::User { name, groups } => (name.clone(), groups.clone()),
+            Who::Me => {
+                let api: Api<SelfSubjectReview> = Api::all(self.client.clone());
+                let answer = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
+                let answer = answer.map_err(|source| CanIError::Ask { who: self.who.clone(), source })?;
+                let user = answer.status.and_then(|status| status.user_info).unwrap_or_default();
+                (user.username.unwrap_or_default(), user.groups.unwrap_or_default())
+            }
+        };
+        Ok(Requester { user, groups, ..Requester::default() })
     }
 
     /// What the cluster can do, and a note where it would not say.

@@ -5,12 +5,15 @@ mod path;
 mod print;
 pub mod verdict;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+use ccos_plan::receipt::Requester;
 use clap::Args;
 use jiff::Timestamp;
 
+use crate::can_i::Who;
 use crate::input::{Fault, Place, World, sources};
 use crate::printable::printable;
 use crate::{Outcome, PrintError, Streams};
@@ -19,7 +22,7 @@ pub use verdict::{Cause, Checked, Verdict, check};
 
 /// Decides executions offline, as the cluster would.
 ///
-/// Reads contexts, providers and executions, and Namespaces for the labels that name default contexts, from files, folders
+/// Reads contexts, providers, policies and executions, and Namespaces for their labels, from files, folders
 /// (all *.yaml, *.yml and *.json in them) or `-`, such as the output of `helm template`, and says of each execution whether
 /// it would be admitted, and if not, every reason. Whether you may use a context, or escalate one above the cluster's
 /// ceiling, is not asked: only the cluster knows, see `ccos can-i`. Ends with 0 if all are allowed, 1 if some are denied, 2
@@ -40,6 +43,13 @@ pub struct CheckArgs {
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
+    /// For whom ExecutionPolicies are asked, such as ann or system:serviceaccount:NAMESPACE:NAME. Absent: for somebody of
+    /// whom nothing is known.
+    #[arg(long = "as", value_name = "USER")]
+    pub user: Option<String>,
+    /// A group of that user; repeat it for more. Those that follow from the name need not be given.
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    pub groups: Vec<String>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: CheckFormat,
@@ -75,10 +85,11 @@ pub fn run(
     now: Timestamp,
     streams: &mut Streams<'_>,
 ) -> Result<Outcome, PrintError> {
-    let CheckArgs { paths, profile, without_escalate, namespace, output, explain } = args;
+    let CheckArgs { paths, profile, without_escalate, namespace, user, groups, output, explain } = args;
     let (texts, mut faults) = sources::read(paths, stdin);
     let cluster = Cluster::of(profile.as_deref(), &mut faults);
-    let world = World::read(&texts, namespace, &mut faults);
+    let mut world = World::read(&texts, namespace, &mut faults);
+    world.requester = requester(user.as_deref(), groups);
     let mut checked = check(&world, &cluster.isolations, now);
     faults.append(&mut checked.faults);
     let above = verdict::above(&world, &cluster.ceiling, now);
@@ -93,7 +104,7 @@ pub fn run(
     }
     checked.faults = faults;
 
-    notes(&world, &checked, streams)?;
+    notes(&world, user.is_some(), &checked, streams)?;
     if *explain {
         if checked.faults.is_empty() {
             path::print(&world, &cluster.isolations, now, streams.out)?;
@@ -109,7 +120,7 @@ pub fn run(
 }
 
 /// What is said beside the report.
-fn notes(world: &World, checked: &Checked, streams: &mut Streams<'_>) -> io::Result<()> {
+fn notes(world: &World, known: bool, checked: &Checked, streams: &mut Streams<'_>) -> io::Result<()> {
     let Checked { faults, warnings, verdicts } = checked;
     if !world.left_out.is_empty() {
         let kinds: Vec<String> = world.left_out.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -117,6 +128,9 @@ fn notes(world: &World, checked: &Checked, streams: &mut Streams<'_>) -> io::Res
         let objects = if count == 1 { "object" } else { "objects" };
         let kinds = kinds.join(", ");
         writeln!(streams.notes, "left out: {count} {objects} of other kinds ({})", printable(&kinds))?;
+    }
+    if !world.policies.is_empty() && !verdicts.is_empty() {
+        unknown(world, known, streams)?;
     }
     for warning in warnings {
         writeln!(streams.notes, "warning: {}", printable(&warning.to_string()))?;
@@ -128,4 +142,27 @@ fn notes(world: &World, checked: &Checked, streams: &mut Streams<'_>) -> io::Res
         writeln!(streams.notes, "there is no execution to decide; what there is, is valid")?;
     }
     Ok(())
+}
+
+/// What policies were asked without.
+fn unknown(world: &World, known: bool, streams: &mut Streams<'_>) -> io::Result<()> {
+    if !known {
+        let of = "ExecutionPolicies were asked for an unknown user of no group but system:authenticated";
+        writeln!(streams.notes, "{of}: say for whom with --as USER --as-group GROUP")?;
+    }
+    let named = world.executions.values().filter_map(|item| item.object.metadata.namespace.as_deref());
+    let missing: BTreeSet<&str> = named.filter(|name| !world.namespaces.contains_key(*name)).collect();
+    for name in missing {
+        let name = printable(name);
+        writeln!(streams.notes, "ExecutionPolicies saw namespace {name} without labels: give its Namespace, too")?;
+    }
+    Ok(())
+}
+
+/// Somebody as the API server knows them.
+pub(crate) fn requester(user: Option<&str>, groups: &[String]) -> Requester {
+    match Who::of(Some(user.unwrap_or_default()), groups) {
+        Who::User { name: user, groups } => Requester { user, groups, ..Requester::default() },
+        Who::Me => Requester::default(),
+    }
 }

@@ -74,10 +74,20 @@ pub fn check(world: &World, isolations: &Isolations, now: Timestamp) -> Checked 
     for item in world.providers.values() {
         checked.grant(item, review::provider(&item.object));
     }
+    for item in world.policies.values() {
+        let all = world.policies.values().map(|item| &*item.object);
+        checked.grant(item, review::policy(&item.object, all));
+    }
     for ((name, _), item) in &world.executions {
         match decide(world, &item.object, isolations, now) {
             review::Verdict::Invalid(errors) => checked.faults.extend(errors.0.into_iter().map(|e| item.fault(e))),
-            review::Verdict::Decided(decision) => checked.verdicts.push(verdict(world, name, item, &decision)),
+            review::Verdict::Decided(decision) => {
+                if let Decision::Admitted(admitted) = &decision {
+                    let warnings = review::warnings(admitted);
+                    checked.warnings.extend(warnings.into_iter().map(|said| Fault::at(item.place.clone(), said)));
+                }
+                checked.verdicts.push(verdict(world, name, item, &decision));
+            }
         }
     }
     checked
@@ -120,6 +130,7 @@ pub fn references(world: &World, object: &CapabilityExecution) -> References {
         context: world.context(namespace, &object.spec.context_ref).map(|item| item.object.clone()),
         provider: world.provider(namespace, &object.spec.capability_ref).map(|item| item.object.clone()),
         may_use: Use::NotAsked,
+        policing: world.policing(namespace),
     }
 }
 

@@ -1,13 +1,16 @@
 //! From texts to objects, with all that is wrong with them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind};
-use ccos_crds::{CapabilityExecution, GROUP, VERSION};
+use ccos_crds::{CapabilityExecution, ExecutionPolicy, GROUP, VERSION};
 use ccos_plan::object::{context_kind, default_context, provider_kind};
+use ccos_plan::policing::Shelf;
 use ccos_plan::read::{self, Object};
+use ccos_plan::receipt::Requester;
 use ccos_plan::wire::FieldError;
-use ccos_plan::{AnyContext, AnyProvider};
+use ccos_plan::{AnyContext, AnyProvider, Policing};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use serde::Deserialize as _;
@@ -62,6 +65,13 @@ pub struct World {
     pub providers: BTreeMap<Key, Item<AnyProvider>>,
     /// The contexts of executions that name none, by the namespaces whose labels name them.
     pub defaults: BTreeMap<String, ContextRef>,
+    /// ExecutionPolicies.
+    pub policies: BTreeMap<Key, Item<Arc<ExecutionPolicy>>>,
+    /// Labels of namespaces, by name.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// For whom it is decided; by default, somebody of whom nothing is known.
+    pub requester: Requester,
+    shelf: Arc<Shelf>,
     /// How many objects of other kinds there were, by kind.
     pub left_out: BTreeMap<String, usize>,
 }
@@ -84,7 +94,7 @@ impl World {
     /// Whether there is nothing of ours.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.executions.is_empty() && self.contexts.is_empty() && self.providers.is_empty()
+        self.executions.is_empty() && self.contexts.is_empty() && self.providers.is_empty() && self.policies.is_empty()
     }
 
     /// The context that an execution of a namespace names.
@@ -112,6 +122,17 @@ impl World {
     /// Names the default context of its namespace, as the webhook does, where it names none.
     pub fn fill(&self, object: &mut CapabilityExecution) {
         fill(&self.defaults, object);
+    }
+
+    /// What ExecutionPolicies are asked of an execution of a namespace.
+    #[must_use]
+    pub fn policing(&self, namespace: &str) -> Policing {
+        let stored: Vec<Arc<ExecutionPolicy>> = self.policies.values().map(|item| Arc::clone(&item.object)).collect();
+        let mut labels = self.namespaces.get(namespace).cloned().unwrap_or_default();
+        // The API server gives it to each.
+        labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+        let policies = self.shelf.current(&stored).policies;
+        Policing::Asked { policies, requester: self.requester.clone(), labels }
     }
 
     fn add(&mut self, text: &Text, namespace: &str, faults: &mut Vec<Fault>) {
@@ -168,6 +189,7 @@ impl World {
         match Namespace::deserialize(document) {
             Ok(object) => {
                 let found = default_context(object.labels());
+                self.namespaces.insert(object.name_any(), object.labels().clone());
                 self.defaults.extend(found.map(|reference| (object.name_any(), reference)));
             }
             Err(error) => faults.push(Fault::at(place.clone(), format!("can't be read: {error}"))),
@@ -177,14 +199,17 @@ impl World {
     fn ours(&mut self, place: &Place, kind: &str, document: Document, namespace: &str, faults: &mut Vec<Fault>) {
         let Document { value, lines } = document;
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let is_of_cluster = matches!(kind, "ClusterSecurityContext" | "ClusterCapabilityProvider");
+        let is_of_cluster = matches!(kind, "ClusterSecurityContext" | "ClusterCapabilityProvider" | "ExecutionPolicy");
         let namespace = text("/metadata/namespace").unwrap_or(namespace).to_owned();
         let (named, generated) = (text("/metadata/name"), text("/metadata/generateName"));
         let name = named.or(generated).unwrap_or("(unnamed)");
         let name = if is_of_cluster { name.to_owned() } else { format!("{namespace}/{name}") };
         let place = Place { object: format!("{kind} {name}"), ..place.clone() };
-        let number =
-            if named.is_some() { 0 } else { 1 + self.executions.len() + self.contexts.len() + self.providers.len() };
+        let number = if named.is_some() {
+            0
+        } else {
+            1 + self.executions.len() + self.contexts.len() + self.providers.len() + self.policies.len()
+        };
 
         let object = match read::object(kind, &value) {
             Ok(object) => object,
@@ -207,6 +232,10 @@ impl World {
             Object::Provider(object) => {
                 let item = Item { place: place.clone(), object, lines };
                 self.providers.insert(key, item).map(|earlier| earlier.place)
+            }
+            Object::Policy(object) => {
+                let item = Item { place: place.clone(), object: Arc::new(*object), lines };
+                self.policies.insert(key, item).map(|earlier| earlier.place)
             }
         };
         if let Some(earlier) = earlier {

@@ -44,10 +44,23 @@ pub struct Case {
     pub name: String,
     /// Where it is.
     pub place: Place,
+    /// For whom ExecutionPolicies are asked; absent: for somebody of whom nothing is known.
+    pub requester: Option<Asker>,
     /// What is decided.
     pub execution: Asked,
     /// What is expected.
     pub expected: Expected,
+}
+
+/// Somebody.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asker {
+    /// The name, as the API server knows it.
+    pub user: String,
+    /// The groups, but for those that follow from the name.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }
 
 /// What is decided.
@@ -112,6 +125,8 @@ struct Metadata {
 #[serde(deny_unknown_fields)]
 struct Row {
     name: String,
+    #[serde(default, rename = "as")]
+    requester: Option<Asker>,
     execution: Value,
     expect: Answer,
     #[serde(default)]
@@ -160,7 +175,7 @@ fn table(text: &Text, document: Document, faults: &mut Vec<Fault>) -> Option<Dec
         faults.push(Fault::at(place.clone(), "cases: expected at least one: a table without rows proves nothing"));
     }
     let mut rows = Vec::with_capacity(cases.len());
-    for (at, Row { name, execution, expect, reasons, fields }) in cases.into_iter().enumerate() {
+    for (at, Row { name, requester, execution, expect, reasons, fields }) in cases.into_iter().enumerate() {
         let path = format!("cases[{at}]");
         let mut wrong = |field: &str, message: String| {
             let error = FieldError { field: format!("{path}.{field}"), message };
@@ -188,7 +203,7 @@ fn table(text: &Text, document: Document, faults: &mut Vec<Fault>) -> Option<Dec
             }
         };
         let place = place.at(lines.nearest(&path));
-        rows.push(Case { name, place, execution, expected: Expected { answer: expect, reasons, fields } });
+        rows.push(Case { name, place, requester, execution, expected: Expected { answer: expect, reasons, fields } });
     }
     let folder = Path::new(&text.file).parent().unwrap_or(Path::new(""));
     Some(DecisionTest {
@@ -217,7 +232,9 @@ fn own(value: Value, namespace: &str) -> Result<CapabilityExecution, FieldErrors
     let error = |message: String| FieldErrors(vec![FieldError { field: "kind".to_owned(), message }]);
     match read::object(kind, &value)? {
         Object::Execution(object) => Ok(*object),
-        Object::Context(_) | Object::Provider(_) => Err(error(format!("{kind:?}: expected CapabilityExecution"))),
+        Object::Context(_) | Object::Provider(_) | Object::Policy(_) => {
+            Err(error(format!("{kind:?}: expected CapabilityExecution")))
+        }
     }
 }
 

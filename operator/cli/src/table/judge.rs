@@ -7,9 +7,9 @@ use ccos_policy::Decision;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::given::{Answer, Asked, Case, DecisionTest, Expected};
+use super::given::{Answer, Asked, Asker, Case, DecisionTest, Expected};
 use crate::check::verdict::decide;
-use crate::check::{Cluster, check};
+use crate::check::{Cluster, check, requester as requester_of};
 use crate::input::{Fault, Place, World, sources};
 
 /// What came of a table.
@@ -85,14 +85,16 @@ pub(super) fn judge(test: &DecisionTest, now: Timestamp, faults: &mut Vec<Fault>
         texts.push(beside.clone());
     }
     let Cluster { isolations, ceiling: _ } = Cluster::of(profile.as_deref(), &mut wrong);
-    let world = World::read(&texts, namespace, &mut wrong);
+    let mut world = World::read(&texts, namespace, &mut wrong);
     // Executions may be expected to be invalid; what grants and offers may not.
     let checked = check(&world, &isolations, now);
     let of_execution = |fault: &Fault| fault.place.object.starts_with("CapabilityExecution ");
     wrong.extend(checked.faults.into_iter().filter(|fault| !of_execution(fault)));
 
     let mut judged = Vec::with_capacity(cases.len());
-    for Case { name, place, execution, expected } in cases {
+    for Case { name, place, requester, execution, expected } in cases {
+        let Asker { user, groups } = requester.clone().unwrap_or_default();
+        world.requester = requester_of((!user.is_empty()).then_some(user.as_str()), &groups);
         let verdict = match execution {
             Asked::Own(object) => match object.as_ref() {
                 Ok(object) => {

@@ -19,6 +19,8 @@ pub fn args(paths: &[&Path]) -> CheckArgs {
         profile: None,
         without_escalate: false,
         namespace: "default".to_owned(),
+        user: None,
+        groups: Vec::new(),
         output: CheckFormat::Text,
         explain: false,
     }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,8 +28,8 @@ fn a_rendered_manifest_is_one_that_krew_takes() {
     assert_eq!(plugin["spec"]["version"], format!("v{version}"));
     let short = plugin["spec"]["shortDescription"].as_str().unwrap();
     assert!(!short.is_empty() && short.len() <= 60 && !short.ends_with('.'), "{short}");
-    let fields: Vec<&String> = plugin["spec"].as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["caveats", "description", "platforms", "shortDescription", "version"]);
+    let fields: BTreeSet<&str> = plugin["spec"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields, BTreeSet::from(["caveats", "description", "platforms", "shortDescription", "version"]));
     for platform in plugin["spec"]["platforms"].as_array().unwrap() {
         assert!(platform["selector"]["matchLabels"]["os"].is_string(), "{platform}");
         assert_eq!(platform["uri"], "https://releases.example/ccos.tar.gz");

@@ -15,6 +15,7 @@ mod diff;
 mod explain;
 mod krew;
 mod path;
+mod policies;
 mod reports;
 mod table;
 

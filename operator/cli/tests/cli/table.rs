@@ -193,3 +193,17 @@ fn the_examples_pass() {
     let said = piped(&[&examples], TestFormat::Text);
     assert_eq!(said.outcome, Outcome::Done, "{}{}", said.out, said.notes);
 }
+
+#[test]
+fn a_row_may_say_for_whom() {
+    let text = "forbid(principal, action, resource) unless { principal in Group::\"ci\" };";
+    let table = format!(
+        "apiVersion: cli.security.ccos.dev/v1alpha1\nkind: DecisionTest\nmetadata: {{name: policies}}\nnamespace: data\nresources: [world.yaml]\ncases:\n\
+         - {{name: the pipeline, as: {{user: ann, groups: [ci]}}, execution: good, expect: Allowed}}\n\
+         - {{name: somebody, as: {{user: ann}}, execution: good, expect: Denied, reasons: [PolicyDenied], fields: [capabilityRef]}}\n\
+         - {{name: nobody, execution: good, expect: Denied, reasons: [PolicyDenied]}}\n\
+         ---\napiVersion: security.ccos.dev/v1alpha1\nkind: ExecutionPolicy\nmetadata: {{name: p}}\nspec: {{mode: Enforce, cedar: '{text}'}}\n"
+    );
+    let said = test("table-policies", &table, TestFormat::Text);
+    assert_eq!(said.outcome, Outcome::Done, "{}{}", said.out, said.notes);
+}
