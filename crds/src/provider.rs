@@ -195,11 +195,15 @@ pub struct Capability {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub working_dir: Option<String>,
-    /// A JSON Schema that inputs must fit. Refused in this release.
+    /// A JSON Schema (draft 2020-12) that inputs must fit; checked at admission. At most 64 KiB. It is all in one place and
+    /// bounded: `$ref` leads to a part of it (`#/$defs/day`), never back to itself, and patterns have neither look-around
+    /// nor back-references. Keywords that would not be checked are refused. Values of `inputsFrom` are not known at
+    /// admission: of their fields it may say the type and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub input_schema: Option<Json>,
-    /// A JSON Schema that results must fit. Refused in this release.
+    /// The same for results: one that does not fit ends the execution as `InvalidResult` and is not kept. No result is held
+    /// against it as `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub output_schema: Option<Json>,

@@ -358,11 +358,6 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
         "provider.spec.signature",
         "pin the image by digest",
     );
-    refused(
-        execution("schema").capability("inputSchema", json!({"type": "object"})),
-        "provider.spec.capabilities[0].inputSchema",
-        "check in the code",
-    );
 }
 
 #[test]

@@ -161,7 +161,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         let ended = match status::stopping(object) {
             Some(end) => Ended { end, ..*ended },
             None if pod.metadata.deletion_timestamp.is_some() => deleted(*ended),
-            None => *ended,
+            None => status::checked(*ended, pod),
         };
         return finish(object, ctx, Draft::of(object, now).ended(Some(&name), &ended), &ended.end).await;
     }

@@ -47,13 +47,29 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),
         },
     };
-    let snapshot = Snapshot {
-        context,
-        may_use: found.may_use.clone(),
-        capability: wire::capability(found.provider.as_ref(), &object.spec.capability_ref),
-        isolations: isolations.clone(),
+    let mut misfits = Vec::new();
+    let capability = match wire::capability(found.provider.as_ref(), &object.spec.capability_ref) {
+        Found::Valid(wire::Offered { capability, inputs }) => {
+            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            Found::Valid(capability)
+        }
+        Found::Missing(what) => Found::Missing(what),
+        Found::Invalid(why) => Found::Invalid(why),
     };
-    Verdict::Decided(ccos_policy::decide(&request, &snapshot))
+    let snapshot = Snapshot { context, may_use: found.may_use.clone(), capability, isolations: isolations.clone() };
+    let decision = ccos_policy::decide(&request, &snapshot);
+    Verdict::Decided(match Denials::from_vec(misfits) {
+        None => decision,
+        Some(misfits) => also(decision, misfits),
+    })
+}
+
+/// The decision, with denials that it could not see.
+fn also(decision: Decision, denials: Denials) -> Decision {
+    match decision {
+        Decision::Admitted(_) => Decision::Denied(denials),
+        Decision::Denied(others) => Decision::Denied(others.and(denials)),
+    }
 }
 
 /// The message of a rejection: a line that says what exceeds what, and a line for each reason.

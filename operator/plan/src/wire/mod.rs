@@ -3,6 +3,7 @@
 mod context;
 mod execution;
 pub(crate) mod faults;
+mod inputs;
 mod permissions;
 mod provider;
 pub mod unheld;
@@ -11,4 +12,5 @@ pub use context::context;
 pub(crate) use execution::isolation_wire;
 pub use execution::{INPUT_LIMIT, request};
 pub use faults::{FieldError, FieldErrors};
-pub use provider::{capability, image, provider};
+pub(crate) use inputs::misfits;
+pub use provider::{Offered, capability, image, provider};

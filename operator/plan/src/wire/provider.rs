@@ -1,8 +1,10 @@
 //! Providers and their capabilities.
 
+use ccos_crds::Json;
 use ccos_crds::execution::CapabilityRef;
 use ccos_crds::provider as wire;
 use ccos_policy::{Capability, Found, PathPattern, Unheld};
+use ccos_supply::schema::Schema;
 
 use super::faults::{Faults, FieldErrors, quoted};
 use super::permissions::{literal, requires};
@@ -24,9 +26,18 @@ pub fn provider(object: &AnyProvider) -> Result<Vec<Unheld>, FieldErrors> {
     faults.none_or(unheld.0)
 }
 
+/// A capability, with what is held against its inputs.
+#[derive(Debug)]
+pub struct Offered {
+    /// What the decision looks at.
+    pub capability: Capability,
+    /// What its inputs must fit.
+    pub inputs: Option<Schema>,
+}
+
 /// Finds the capability that an execution names.
 #[must_use]
-pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Found<Capability> {
+pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Found<Offered> {
     let CapabilityRef { kind, name, id } = reference;
     let kind = provider_kind(*kind);
     let Some(object) = object else { return Found::Missing(format!("{kind} {name:?}")) };
@@ -41,7 +52,7 @@ pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Fo
     let mut faults = Faults::default();
     let mut unheld = Unhelds::default();
     head(&mut faults, &mut unheld, object);
-    let Some((command, requires)) = read(&mut faults, &mut unheld, at, capability) else {
+    let Some(Read { command, requires, inputs }) = read(&mut faults, &mut unheld, at, capability) else {
         return match faults.none_or(()) {
             Err(errors) => Found::Invalid(format!("{kind} {name:?}: {errors}")),
             // A module without a command: all that can be said of it is what is not held.
@@ -49,8 +60,8 @@ pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Fo
         };
     };
     let capability = Capability { display: format!("{id} of {kind} {name:?}"), requires, command, unheld: unheld.0 };
-    match faults.none_or(capability) {
-        Ok(capability) => Found::Valid(capability),
+    match faults.none_or(Offered { capability, inputs }) {
+        Ok(offered) => Found::Valid(offered),
         Err(errors) => Found::Invalid(format!("{kind} {name:?}: {errors}")),
     }
 }
@@ -112,12 +123,14 @@ fn reference(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider, im
     }
 }
 
-fn read(
-    faults: &mut Faults,
-    unheld: &mut Unhelds,
-    at: usize,
-    capability: &wire::Capability,
-) -> Option<(PathPattern, ccos_policy::Requires)> {
+/// What of a capability could be understood.
+struct Read {
+    command: PathPattern,
+    requires: ccos_policy::Requires,
+    inputs: Option<Schema>,
+}
+
+fn read(faults: &mut Faults, unheld: &mut Unhelds, at: usize, capability: &wire::Capability) -> Option<Read> {
     let wire::Capability { id, command, export, working_dir, input_schema, output_schema, requires: needs } =
         capability;
     let path = format!("spec.capabilities[{at}]");
@@ -134,12 +147,9 @@ fn read(
             format!("{}: expected lower-case words with dots between, such as weather.fetch", quoted(id)),
         );
     }
-    if input_schema.is_some() {
-        unheld.add(format!("provider.{path}.inputSchema"), Feature::Schemas);
-    }
-    if output_schema.is_some() {
-        unheld.add(format!("provider.{path}.outputSchema"), Feature::Schemas);
-    }
+    let inputs = input_schema.as_ref().and_then(|text| schema(faults, &format!("{path}.inputSchema"), text));
+    // Held against the result, at the end: by then it is too late to find that it is none.
+    output_schema.as_ref().and_then(|text| schema(faults, &format!("{path}.outputSchema"), text));
     let size: usize = command.iter().flatten().map(|word| super::execution::json_size(word)).sum();
     if size > COMMAND_LIMIT {
         faults.add(format!("{path}.command"), format!("{size} bytes as JSON: expected at most {COMMAND_LIMIT}"));
@@ -150,7 +160,8 @@ fn read(
     let requires = requires(faults, unheld, &format!("{path}.requires"), needs.as_ref());
     match (command.as_deref(), export) {
         (Some([program, ..]), None) => {
-            literal(faults, &format!("{path}.command[0]"), program).map(|command| (command, requires))
+            let command = literal(faults, &format!("{path}.command[0]"), program);
+            command.map(|command| Read { command, requires, inputs })
         }
         (None, Some(_)) => {
             unheld.add(format!("provider.{path}.export"), Feature::Wasm);
@@ -162,6 +173,18 @@ fn read(
         }
         (None, None) | (Some(_), Some(_)) => {
             faults.add(path, "give command for an image, or export for a WebAssembly module");
+            None
+        }
+    }
+}
+
+fn schema(faults: &mut Faults, path: &str, text: &Json) -> Option<Schema> {
+    match Schema::parse(text.as_str()) {
+        Ok(schema) => Some(schema),
+        Err(found) => {
+            for fault in found {
+                faults.add(format!("{path}{}", fault.pointer), fault.message);
+            }
             None
         }
     }

@@ -30,8 +30,6 @@ features! {
     Udp: "spec.permissions.network.*.ports[].protocol UDP", "UDP can't be held; use TCP";
     /// A volume without a size.
     UnsizedEmptyDir: "SecurityContext spec.volumes[].emptyDir without sizeLimit", "an emptyDir without a size is not bounded; give emptyDir.sizeLimit";
-    /// JSON Schemas.
-    Schemas: "CapabilityProvider spec.capabilities[].inputSchema, outputSchema", "this release does not check schemas; remove them, and check in the code";
     /// Signatures.
     Signature: "CapabilityProvider spec.signature", "this release does not verify signatures; remove signature, and pin the image by digest";
     /// WebAssembly.

@@ -5,4 +5,5 @@
 mod children;
 mod lifecycle;
 mod receipts;
+mod schemas;
 mod world;
