@@ -23,5 +23,14 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub const FINISHED: &str = "Finished";
 
 /// Of contexts and providers. `True`: it was understood (`Valid`). `False`: `Invalid`; the message says what is wrong
-/// with which field.
+/// with which field. Of providers also `False`: `Listed`, as malicious or denied; `Unknown`: `WatchlistUnreadable`.
 pub const VALID: &str = "Valid";
+
+/// Of providers. `True`: what runs is one digest (`ByDigest`, `Resolved`), also if the tag that named it names another
+/// one by now (`TagMoved`). `False`: `RegistryNotAllowed`, `RegistryFailed`, `NoImage`.
+pub const PINNED: &str = "Pinned";
+
+/// Of providers that demand a signature. `True`: it was found good, over the digest that runs (`Verified`). `False`:
+/// `NotSigned`, `SignatureInvalid`, `KeyInvalid`, `NoTrustRoot`, `RegistryNotAllowed`. `Unknown`: `NotPinned`,
+/// `RegistryFailed`, `KeyUnreadable`.
+pub const VERIFIED: &str = "Verified";

@@ -5,7 +5,8 @@ use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Snapshot, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::object::{AnyContext, AnyProvider, context_display};
+use crate::object::{AnyContext, AnyProvider, context_display, provider_kind};
+use crate::trust::{self, Trust};
 use crate::wire::{self, FieldErrors};
 
 /// What an execution's references led to.
@@ -17,6 +18,8 @@ pub struct References {
     pub provider: Option<AnyProvider>,
     /// Whether the requester may use the context.
     pub may_use: Use,
+    /// What is known of the provider besides.
+    pub trust: Trust,
 }
 
 /// What comes of a review. Short-lived, so that its size matters less than a box in every match.
@@ -48,7 +51,13 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
         },
     };
     let mut misfits = Vec::new();
-    let capability = match wire::capability(found.provider.as_ref(), &object.spec.capability_ref) {
+    let provider = found.provider.as_ref();
+    let doubts = provider.map(|provider| trust::doubts(provider, &found.trust)).unwrap_or_default();
+    let named = &object.spec.capability_ref;
+    let capability = match wire::capability(provider, named) {
+        Found::Valid(_) if !doubts.is_empty() => {
+            Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
+        }
         Found::Valid(wire::Offered { capability, inputs }) => {
             misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
             Found::Valid(capability)

@@ -2,7 +2,7 @@
 
 use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
-use ccos_policy::Admitted;
+use ccos_policy::{Admitted, Reason};
 use ccos_profile::{Proof, Report};
 use ccos_supply::schema::{Fault, Schema};
 use jiff::Timestamp;
@@ -273,7 +273,8 @@ const STOPPING: &str = "Stopping";
 pub fn stopping(object: &CapabilityExecution) -> Option<End> {
     let condition = condition(object, conditions::SUCCEEDED).filter(|one| one.reason == STOPPING)?;
     let (reason, message) = condition.message.split_once(": ")?;
-    EndReason::named(reason).map(|reason| End::new(reason, message))
+    let denial = || Reason::ALL.iter().find(|one| one.as_str() == reason).map(|one| End::denied(*one, message));
+    EndReason::named(reason).map(|reason| End::new(reason, message)).or_else(denial)
 }
 
 /// Whether an execution is over.

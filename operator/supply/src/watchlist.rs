@@ -41,10 +41,46 @@ pub struct Suspect<'a> {
 pub struct Listed {
     /// Its id, such as `MAL-2026-0001`.
     pub id: String,
-    /// By what it was recognised, such as `its name`.
-    pub by: &'static str,
+    /// By what it was recognised.
+    pub by: By,
     /// What the record says of it, in a line.
     pub summary: String,
+}
+
+/// What of a provider a list can speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Its name, or its name and version.
+    Name,
+    /// Where its image is.
+    Image,
+    /// What runs.
+    Digest,
+    /// Who must have signed it.
+    Publisher,
+}
+
+impl By {
+    /// The field of the provider.
+    #[must_use]
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Name => "metadata.name",
+            Self::Image | Self::Digest => "spec.source.image.reference",
+            Self::Publisher => "spec.signature.cosign.keyless",
+        }
+    }
+}
+
+impl std::fmt::Display for By {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "its name",
+            Self::Image => "its image",
+            Self::Digest => "its digest",
+            Self::Publisher => "its publisher",
+        })
+    }
 }
 
 impl std::fmt::Display for Listed {

@@ -4,6 +4,7 @@ use ccos_crds::Json;
 use ccos_crds::execution::CapabilityRef;
 use ccos_crds::provider as wire;
 use ccos_policy::{Capability, Found, PathPattern, Unheld};
+use ccos_supply::image::Image;
 use ccos_supply::schema::Schema;
 
 use super::faults::{Faults, FieldErrors, quoted};
@@ -66,12 +67,6 @@ pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Fo
     }
 }
 
-/// The image that a capability runs from; `None` for a module, which is not held yet.
-#[must_use]
-pub fn image(object: &AnyProvider) -> Option<&wire::Image> {
-    object.spec().source.image.as_ref()
-}
-
 fn head(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider) {
     let wire::CapabilityProviderSpec { version, source, signature, capabilities: _ } = object.spec();
     if let Err(error) = semver::Version::parse(version) {
@@ -80,8 +75,8 @@ fn head(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider) {
             format!("{}: expected a version as semver.org has it, such as 1.4.2: {error}", quoted(version)),
         );
     }
-    if signature.is_some() {
-        unheld.add("provider.spec.signature", Feature::Signature);
+    if let Some(signature) = signature {
+        self::signature(faults, object, signature);
     }
     match (&source.image, &source.wasm) {
         (Some(image), None) => self::reference(faults, unheld, object, image),
@@ -97,23 +92,8 @@ const FIELD: &str = "spec.source.image.reference";
 
 fn reference(faults: &mut Faults, unheld: &mut Unhelds, object: &AnyProvider, image: &wire::Image) {
     let wire::Image { reference, pull_secrets } = image;
-    match reference.split_once('@') {
-        None => unheld.add(format!("provider.{FIELD}"), Feature::Tag),
-        Some((name, digest)) => {
-            let digits = digest.strip_prefix("sha256:");
-            if !digits.is_some_and(|digits| {
-                digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            }) {
-                faults.add(
-                    FIELD,
-                    format!("{}: expected @sha256: and 64 hexadecimal digits in lower case", quoted(reference)),
-                );
-            }
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/' | b':');
-            if name.is_empty() || !name.bytes().all(plain) {
-                faults.add(FIELD, format!("{}: expected a registry and a name before the @", quoted(reference)));
-            }
-        }
+    if let Err(error) = Image::parse(reference) {
+        faults.add(FIELD, format!("{}: {error}", quoted(reference)));
     }
     if let (AnyProvider::Cluster(_), true) = (object, pull_secrets.iter().any(|secret| secret.namespace.is_some())) {
         unheld.add("provider.spec.source.image.pullSecrets", Feature::ForeignPullSecret);
@@ -174,6 +154,35 @@ fn read(faults: &mut Faults, unheld: &mut Unhelds, at: usize, capability: &wire:
         (None, None) | (Some(_), Some(_)) => {
             faults.add(path, "give command for an image, or export for a WebAssembly module");
             None
+        }
+    }
+}
+
+fn signature(faults: &mut Faults, object: &AnyProvider, signature: &wire::Signature) {
+    const FIELD: &str = "spec.signature.cosign";
+    let wire::Cosign { public_key, public_key_secret_ref, keyless } = &signature.cosign;
+    let given = [public_key.is_some(), public_key_secret_ref.is_some(), keyless.is_some()];
+    if given.iter().filter(|given| **given).count() != 1 {
+        faults.add(FIELD, "give exactly one of publicKey, publicKeySecretRef and keyless");
+    }
+    // Whether it is one, only a cryptographic library can say; the controller does, in the condition Verified.
+    if let Some(key) = public_key.as_ref().filter(|key| !key.trim_start().starts_with("-----BEGIN ")) {
+        let message = format!("{}: expected a public key in PEM, from -----BEGIN PUBLIC KEY----- on", quoted(key));
+        faults.add(format!("{FIELD}.publicKey"), message);
+    }
+    if let Some(secret) = public_key_secret_ref {
+        match (object, &secret.namespace) {
+            (AnyProvider::Namespaced(_), None) | (AnyProvider::Cluster(_), Some(_)) => {}
+            (AnyProvider::Namespaced(_), Some(_)) => faults.add(
+                format!("{FIELD}.publicKeySecretRef.namespace"),
+                "only a ClusterCapabilityProvider names a namespace: remove it",
+            ),
+            (AnyProvider::Cluster(_), None) => {
+                faults.add(
+                    format!("{FIELD}.publicKeySecretRef.namespace"),
+                    "a ClusterCapabilityProvider has to name one",
+                );
+            }
         }
     }
 }

@@ -6,4 +6,5 @@ mod children;
 mod lifecycle;
 mod receipts;
 mod schemas;
+mod trust;
 mod world;

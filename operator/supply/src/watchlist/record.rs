@@ -3,7 +3,7 @@
 use semver::Version;
 use serde::Deserialize;
 
-use super::Suspect;
+use super::{By, Suspect};
 use crate::image::Digest;
 
 /// How much of a summary is told.
@@ -266,18 +266,18 @@ impl Versions {
 
 impl Record {
     /// By what it speaks of a provider, if it does.
-    pub(super) fn speaks_of(&self, suspect: &Suspect<'_>) -> Option<&'static str> {
+    pub(super) fn speaks_of(&self, suspect: &Suspect<'_>) -> Option<By> {
         self.affected.iter().find_map(|affected| affected.speaks_of(suspect))
     }
 }
 
 impl Affected {
-    fn speaks_of(&self, suspect: &Suspect<'_>) -> Option<&'static str> {
+    fn speaks_of(&self, suspect: &Suspect<'_>) -> Option<By> {
         if suspect.digest.is_some_and(|digest| self.digests.contains(digest)) {
-            return Some("its digest");
+            return Some(By::Digest);
         }
         if suspect.publisher.is_some_and(|publisher| self.publishers.iter().any(|one| one.is(publisher))) {
-            return Some("its publisher");
+            return Some(By::Publisher);
         }
         let by = self.package.as_ref().and_then(|package| package.is(suspect))?;
         let held = |version: &Version| self.versions.iter().any(|versions| versions.hold(version));
@@ -287,15 +287,15 @@ impl Affected {
 }
 
 impl Package {
-    fn is(&self, suspect: &Suspect<'_>) -> Option<&'static str> {
+    fn is(&self, suspect: &Suspect<'_>) -> Option<By> {
         match self {
             Self::Provider { namespace, name } => {
                 let here = namespace.as_ref().is_none_or(|namespace| suspect.namespace == Some(namespace));
-                (here && name == suspect.name).then_some("its name")
+                (here && name == suspect.name).then_some(By::Name)
             }
             Self::Repository(repository) => {
                 let found = suspect.image.is_some_and(|image| image.repository() == *repository);
-                found.then_some("its image")
+                found.then_some(By::Image)
             }
         }
     }

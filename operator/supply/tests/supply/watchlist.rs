@@ -1,5 +1,5 @@
 use ccos_supply::image::{Digest, Image};
-use ccos_supply::watchlist::{Suspect, Watchlist};
+use ccos_supply::watchlist::{By, Suspect, Watchlist};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn list(record: &Value) -> Watchlist {
 }
 
 /// By what `weather` of namespace `data`, of a version, is listed.
-fn by(list: &Watchlist, version: &str) -> Option<&'static str> {
+fn by(list: &Watchlist, version: &str) -> Option<By> {
     let (version, image) = (Version::parse(version).ok(), Image::parse("registry.example.com/weather:1").unwrap());
     let digest = Digest::parse(DIGEST).unwrap();
     let suspect = Suspect {
@@ -37,16 +37,16 @@ fn a_name_an_image_a_digest_and_a_publisher_are_recognised() {
     let ours = |specific: Value| affected(json!({"database_specific": {"ccos": specific}}));
     let other = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
     for (record, expected) in [
-        (package("ccos", "weather"), Some("its name")),
-        (package("ccos", "data/weather"), Some("its name")),
+        (package("ccos", "weather"), Some(By::Name)),
+        (package("ccos", "data/weather"), Some(By::Name)),
         (package("ccos", "other/weather"), None),
         (package("ccos", "weathers"), None),
-        (package("OCI", "registry.example.com/weather"), Some("its image")),
+        (package("OCI", "registry.example.com/weather"), Some(By::Image)),
         (package("OCI", "registry.example.com/weather2"), None),
-        (ours(json!({"digests": [other, DIGEST]})), Some("its digest")),
+        (ours(json!({"digests": [other, DIGEST]})), Some(By::Digest)),
         (ours(json!({"digests": [other]})), None),
-        (ours(json!({"publishers": [{"issuer": "https://issuer.example.com"}]})), Some("its publisher")),
-        (ours(json!({"publishers": [{"identity": "ann@example.com"}]})), Some("its publisher")),
+        (ours(json!({"publishers": [{"issuer": "https://issuer.example.com"}]})), Some(By::Publisher)),
+        (ours(json!({"publishers": [{"identity": "ann@example.com"}]})), Some(By::Publisher)),
         (ours(json!({"publishers": [{"issuer": "https://issuer.example.com", "identity": "bob@example.com"}]})), None),
     ] {
         assert_eq!(by(&list(&record), "1.0.0"), expected, "{record}");
@@ -91,7 +91,7 @@ fn versions_are_listed_by_range_and_one_by_one() {
 #[test]
 fn a_record_that_was_withdrawn_lists_nothing() {
     let mut record = affected(json!({"package": {"ecosystem": "ccos", "name": "weather"}}));
-    assert_eq!(by(&list(&record), "1.0.0"), Some("its name"));
+    assert_eq!(by(&list(&record), "1.0.0"), Some(By::Name));
     record["withdrawn"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(by(&list(&record), "1.0.0"), None);
 }
@@ -125,7 +125,7 @@ fn a_record_that_could_match_nothing_is_a_fault_and_hides_no_other() {
         let list = Watchlist::read(lists.iter().map(|(place, text)| (place.clone(), text.as_str())));
         assert_eq!(list.faults().len(), 1, "{record}");
         assert!(list.faults()[0].starts_with("bad: ") && list.faults()[0].contains(expected), "{:?}", list.faults());
-        assert_eq!(by(&list, "1.0.0"), Some("its name"), "{record}");
+        assert_eq!(by(&list, "1.0.0"), Some(By::Name), "{record}");
     }
 }
 
@@ -141,5 +141,5 @@ fn what_osv_has_besides_is_left_alone() {
         }],
         "credits": [{"name": "x"}], "database_specific": {"malicious-packages-origins": []},
     });
-    assert_eq!(by(&list(&json!([record])), "1.0.0"), Some("its name"));
+    assert_eq!(by(&list(&json!([record])), "1.0.0"), Some(By::Name));
 }
