@@ -11,5 +11,6 @@
 mod executions;
 mod grants;
 mod malformed;
+mod providers;
 mod receipts;
 mod support;

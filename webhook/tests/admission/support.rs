@@ -8,7 +8,9 @@ use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
 use ccos_plan::receipt::{Keys, encode_key, kid};
 use ccos_policy::{Isolation, IsolationProfile, Isolations};
+use ccos_supply::watchlist::Watchlist;
 use ccos_webhook::keys::{Shared, Signing};
+use ccos_webhook::lists::Lists;
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{App, router};
@@ -47,6 +49,7 @@ pub struct Cluster {
     rights: BTreeSet<String>,
     /// Answers 500 to everything.
     broken: bool,
+    lists: Lists,
     now: Option<fn() -> Timestamp>,
 }
 
@@ -72,6 +75,12 @@ impl Cluster {
 
     pub fn lets(mut self, right: &str) -> Self {
         self.rights.insert(right.to_owned());
+        self
+    }
+
+    /// With this list of malicious providers.
+    pub fn lists(self, text: &str) -> Self {
+        self.lists.set(Watchlist::read([("the list".to_owned(), text)]));
         self
     }
 
@@ -129,7 +138,7 @@ impl Cluster {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
-        let now = self.now.unwrap_or(now);
+        let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         App {
             client: self.client(),
             // Empty: everything is asked of the double.
@@ -139,6 +148,7 @@ impl Cluster {
                 providers: store().0,
                 cluster_providers: store().0,
             },
+            lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
             keys: shared,
             metrics: Metrics::default(),

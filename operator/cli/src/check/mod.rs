@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use ccos_plan::review::{References, Verdict, rejection, review};
 use ccos_plan::wire;
-use ccos_plan::{AnyContext, AnyProvider, ClusterProfile};
+use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Trust, trust};
 use ccos_policy::{Decision, Denials, Isolation, IsolationProfile, Isolations, Use};
 use clap::Args;
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ use input::{Fault, Input, Place};
 ///
 /// Reads contexts, providers and executions from files, folders (all *.yaml, *.yml and *.json in them) or `-`, and says
 /// of each execution whether it would be admitted, and if not, every reason. Whether you may use a context is not asked:
-/// only the cluster knows. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
+/// only the cluster knows; nor what a tag names, whether an image is signed, and who is listed as malicious. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// Files, folders, or `-` for standard input.
@@ -98,6 +98,11 @@ pub fn run(
     for note in &input.notes {
         writeln!(streams.notes, "{}", printable(note))?;
     }
+    for (place, provider) in input.providers.values() {
+        for what in trust::unseen(provider) {
+            writeln!(streams.notes, "{}", printable(&format!("{place}: not checked here: {what}")))?;
+        }
+    }
     if faults.is_empty() && input.is_empty() {
         faults.push(Fault::at(Place::default(), "there is nothing to check: no object of security.ccos.dev"));
     }
@@ -155,7 +160,7 @@ fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut V
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
         let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();
-        let found = References { context, provider, may_use: Use::NotAsked };
+        let found = References { context, provider, may_use: Use::NotAsked, trust: Trust::Offline };
         let (allowed, denials): (bool, Option<Denials>) = match review(object, &found, isolations, now) {
             Verdict::Invalid(errors) => {
                 faults.extend(errors.0.into_iter().map(|error| Fault::field(place, error)));
