@@ -12,6 +12,8 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::supply::lists::Lists;
+use crate::supply::registry::Registries;
 use crate::waker::Waker;
 use crate::watches::Stores;
 
@@ -22,6 +24,8 @@ pub(crate) struct Ctx {
     pub(crate) cluster: ClusterProfile,
     pub(crate) stores: Stores,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) lists: Lists,
+    pub(crate) registries: Registries,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) waker: Waker,

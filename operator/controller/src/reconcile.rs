@@ -11,6 +11,7 @@ use ccos_plan::receipt::Claims;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
+use ccos_plan::trust;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -70,11 +71,12 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     }
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
+    lists_are_known(ctx).map_err(Error::Watchlist)?;
     let claims = match receipt(object, ctx).await? {
         Ok(claims) => claims,
         Err(end) => return refuse(object, ctx, &end, now).await,
     };
-    let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
@@ -169,7 +171,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
-    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
     let why = match &seen {
         Seen::Starting(why) if step::overdue(pod, &ctx.cluster, now) => {
             let warning = dereference::last_warning(&ctx.client, pod).await?;
@@ -196,9 +198,10 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
 async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
+    lists_are_known(ctx).map_err(Error::Watchlist)?;
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
-            let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+            let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
@@ -262,7 +265,7 @@ async fn hold(
 }
 
 async fn granted_expires(ctx: &Ctx, object: &CapabilityExecution, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-    let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
     Ok(step::expires(&found, now))
 }
 
@@ -301,6 +304,11 @@ async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End
     ctx.queue.release(&uid(object));
     ctx.waker.peers(object);
     Ok(Action::await_change())
+}
+
+/// A list that can't be read is its author's mistake: it must neither let anything start nor end what waits.
+fn lists_are_known(ctx: &Ctx) -> Result<(), String> {
+    trust::unreadable(&ctx.lists.now()).map_or(Ok(()), Err)
 }
 
 /// The receipt, by the cached keys, or by the live ones where those do not know it.

@@ -6,4 +6,5 @@
 
 pub mod image;
 pub mod schema;
+pub mod trust_root;
 pub mod watchlist;
