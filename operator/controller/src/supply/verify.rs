@@ -193,3 +193,7 @@ struct Hash {
 struct Content {
     content: String,
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
