@@ -348,16 +348,6 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
     refused(execution("wasm").set("isolation", "Wasm"), "isolation", "use GVisor");
     refused(execution("glob").reads("/data/*.csv"), "requires.permissions.filesystem.read[0]", r#"write "/data""#);
     refused(execution("retries").set("retries.limit", 1), "retries.limit", "remove retries");
-    refused(
-        execution("tag").provider("source.image.reference", "registry.local/tools:1"),
-        "provider.spec.source.image.reference",
-        "write name@sha256:",
-    );
-    refused(
-        execution("signed").provider("signature", json!({"cosign": {"publicKey": "PEM"}})),
-        "provider.spec.signature",
-        "pin the image by digest",
-    );
 }
 
 #[test]
