@@ -32,7 +32,7 @@ pub(crate) fn turn(
     let uid = Ticket::of(object).uid;
     match &turn {
         Turn::Go => drop(places.insert(uid, Place { weight, line: line(object) })),
-        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight)),
+        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, ctx)),
     }
     turn
 }
@@ -47,7 +47,7 @@ pub(crate) struct Waits {
 pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Option<Waits> {
     let before = ctx.queue.told(&Ticket::of(object).uid)?;
     let context = dereference::cached_context(&ctx.stores, object)?;
-    if before != told(object, &context, before.weight) {
+    if before != told(object, &context, before.weight, ctx) {
         return None;
     }
     let expires = step::expires_at(&context, now);
@@ -58,9 +58,14 @@ pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestam
     matches!(turn, Turn::Wait(_)).then_some(Waits { expires })
 }
 
-fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight) -> Told {
+fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, ctx: &Ctx) -> Told {
     let metadata = context.metadata();
-    Told { weight, generation: object.metadata.generation, context: (metadata.uid.clone(), metadata.generation) }
+    Told {
+        weight,
+        generation: object.metadata.generation,
+        context: (metadata.uid.clone(), metadata.generation),
+        lists: ctx.lists.edition(),
+    }
 }
 
 fn decide(

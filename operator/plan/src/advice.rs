@@ -16,7 +16,9 @@ pub const fn denial(reason: Reason) -> &'static str {
             "ask for the RBAC verb `use` on the context, by a Role that names it, and for `get` on the Secrets and ConfigMaps that the execution names"
         }
         Reason::CapabilityNotFound => "create the provider that capabilityRef names, or correct its name or the id",
-        Reason::ProviderInvalid => "correct the provider: the message names the field",
+        Reason::ProviderInvalid => {
+            "do what the message says of the provider: correct the field, wait until its conditions Pinned and Verified are True, or, if a list has it as malicious or denied, use another"
+        }
         Reason::InvalidInputs => {
             "correct the inputs: the field is `inputs` and a JSON pointer to the part that does not fit the capability's inputSchema"
         }

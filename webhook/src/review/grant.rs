@@ -38,7 +38,8 @@ pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question], wat
         let field = unheld.field.as_str().trim_start_matches("provider.");
         format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
     };
-    Ok(Allowed { changes: Vec::new(), warnings: unheld.iter().map(warning).collect() })
+    let warnings = unheld.iter().map(warning).chain(wire::unreasonable(object)).collect();
+    Ok(Allowed { changes: Vec::new(), warnings })
 }
 
 /// Whether no list speaks of a provider.

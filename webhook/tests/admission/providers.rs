@@ -88,3 +88,15 @@ async fn inputs_are_held_against_the_schema() {
     let answer = Cluster::usual().answers("/validate", &create(&none)).await;
     answer.no(422, &["FieldValueInvalid spec.capabilities[0].inputSchema/type"]);
 }
+
+#[tokio::test]
+async fn the_author_of_a_provider_is_told_what_is_more_than_reasonable() {
+    let limits = |memory: &str| with(&provider(), "/spec/capabilities/0/requires/limits", json!({"memory": memory}));
+    let answer = Cluster::default().answers("/validate", &create(&limits("2Gi"))).await;
+    answer.yes();
+    let warning = answer.field("/warnings/0").as_str().unwrap();
+    assert!(warning.starts_with("spec.capabilities[0].requires.limits.memory 2Gi: exceeds 1Gi"), "{warning}");
+    let answer = Cluster::default().answers("/validate", &create(&limits("1Gi"))).await;
+    answer.yes();
+    assert_eq!(answer.field("/warnings/0"), &Value::Null);
+}

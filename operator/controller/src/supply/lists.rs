@@ -15,12 +15,24 @@ const TRUST_ROOT_KEY: &str = "trusted_root.json";
 
 /// The lists, read anew whenever one of them changes. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lists(Arc<RwLock<Arc<Watchlist>>>);
+pub(crate) struct Lists(Arc<RwLock<Read>>);
+
+/// Lists that were read, and how many others were before.
+#[derive(Clone, Debug, Default)]
+struct Read {
+    lists: Arc<Watchlist>,
+    edition: u64,
+}
 
 impl Lists {
     /// As they are now.
     pub(crate) fn now(&self) -> Arc<Watchlist> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).lists)
+    }
+
+    /// Another number for other lists: what was decided by earlier ones is decided again.
+    pub(crate) fn edition(&self) -> u64 {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).edition
     }
 
     /// Reads them anew. Answers whether they say something else.
@@ -32,8 +44,10 @@ impl Lists {
         info!(records = lists.len(), "read the lists of malicious providers");
         metrics.watchlist(lists.len(), lists.faults().len());
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let differs = **current != lists;
-        *current = Arc::new(lists);
+        let differs = *current.lists != lists;
+        if differs {
+            *current = Read { lists: Arc::new(lists), edition: current.edition + 1 };
+        }
         differs
     }
 }

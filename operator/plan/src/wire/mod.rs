@@ -13,4 +13,4 @@ pub(crate) use execution::isolation_wire;
 pub use execution::{INPUT_LIMIT, request};
 pub use faults::{FieldError, FieldErrors};
 pub(crate) use inputs::misfits;
-pub use provider::{Offered, capability, provider};
+pub use provider::{Offered, capability, provider, unreasonable};

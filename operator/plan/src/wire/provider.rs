@@ -3,6 +3,7 @@
 use ccos_crds::Json;
 use ccos_crds::execution::CapabilityRef;
 use ccos_crds::provider as wire;
+use ccos_policy::limits::LimitKind;
 use ccos_policy::{Capability, Found, PathPattern, Unheld};
 use ccos_supply::image::Image;
 use ccos_supply::schema::Schema;
@@ -25,6 +26,30 @@ pub fn provider(object: &AnyProvider) -> Result<Vec<Unheld>, FieldErrors> {
         read(&mut faults, &mut unheld, at, capability);
     }
     faults.none_or(unheld.0)
+}
+
+/// What a provider's capabilities require beyond what is reasonable: its author is told, and who runs them needs a context
+/// that names as much.
+#[must_use]
+pub fn unreasonable(object: &AnyProvider) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, capability) in object.spec().capabilities.iter().enumerate() {
+        let path = format!("spec.capabilities[{at}].requires");
+        // Faults are told by `provider`.
+        let (mut faults, mut unheld) = (Faults::default(), Unhelds::default());
+        let limits = requires(&mut faults, &mut unheld, &path, capability.requires.as_ref()).limits;
+        for limit in LimitKind::ALL {
+            let (required, reasonable) = (limits.get(limit), limit.reasonable());
+            if let (Some(required), Some(reasonable)) = (required, reasonable)
+                && required > reasonable
+            {
+                found.push(format!(
+                    "{path}.limits.{limit} {required}: exceeds {reasonable}: only a context that names as much in limits.{limit} runs it"
+                ));
+            }
+        }
+    }
+    found
 }
 
 /// A capability, with what is held against its inputs.

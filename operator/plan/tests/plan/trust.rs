@@ -20,7 +20,7 @@ fn digest(digit: &str) -> Digest {
 
 fn tagged() -> CapabilityProvider {
     let mut provider = provider();
-    provider.spec.source.image.as_mut().unwrap().reference = "registry.test/python:3".to_owned();
+    "registry.test/python:3".clone_into(&mut provider.spec.source.image.as_mut().unwrap().reference);
     provider
 }
 
