@@ -37,6 +37,8 @@ fn sha256(bytes: &[u8]) -> String {
 struct Registry {
     /// By path: the media type and the content.
     objects: BTreeMap<String, (String, Vec<u8>)>,
+    /// By path: a digest that is not the content's.
+    claims: BTreeMap<String, String>,
 }
 
 impl Registry {
@@ -62,7 +64,8 @@ impl Registry {
             };
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
-            headers.insert("docker-content-digest", sha256(content).parse().unwrap());
+            let digest = registry.claims.get(uri.path()).cloned().unwrap_or_else(|| sha256(content));
+            headers.insert("docker-content-digest", digest.parse().unwrap());
             let body = if method == Method::HEAD { Vec::new() } else { content.clone() };
             (StatusCode::OK, headers, body).into_response()
         }
@@ -106,6 +109,10 @@ fn payload(digest: &str) -> Vec<u8> {
 fn signed(signatures: &[(Vec<u8>, Value)]) -> Registry {
     let mut registry = Registry::default();
     registry.manifest("1", IMAGE.as_bytes());
+    beside(registry, &sha256(IMAGE.as_bytes()), signatures)
+}
+
+fn beside(mut registry: Registry, digest: &str, signatures: &[(Vec<u8>, Value)]) -> Registry {
     if signatures.is_empty() {
         return registry;
     }
@@ -120,7 +127,7 @@ fn signed(signatures: &[(Vec<u8>, Value)]) -> Registry {
     config["mediaType"] = json!("application/vnd.oci.image.config.v1+json");
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers});
-    let tag = format!("{}.sig", sha256(IMAGE.as_bytes()).replace(':', "-"));
+    let tag = format!("{}.sig", digest.replace(':', "-"));
     registry.manifest(&tag, manifest.to_string().as_bytes());
     registry
 }
@@ -142,8 +149,12 @@ async fn verdict(registry: Registry, signer: &Signer) -> &'static str {
 }
 
 async fn verdict_at(registries: &Registries, address: &str, signer: &Signer) -> &'static str {
+    verdict_of(registries, address, &sha256(IMAGE.as_bytes()), signer).await
+}
+
+async fn verdict_of(registries: &Registries, address: &str, digest: &str, signer: &Signer) -> &'static str {
     let image = Image::parse(&format!("{address}/app:1")).unwrap();
-    let digest = Digest::parse(&sha256(IMAGE.as_bytes())).unwrap();
+    let digest = Digest::parse(digest).unwrap();
     match verify(registries, &image, &digest, signer, (String::new(), String::new())).await {
         Verification::Verified { digest: over, .. } => {
             assert_eq!(over, digest);
@@ -173,6 +184,34 @@ async fn a_signature_is_good_by_its_key_over_its_digest_and_by_nothing_else() {
     let (_, annotations) = by_key(&another, &key);
     assert_eq!(verdict(signed(&[(ours(), annotations)]), &signer).await, "SignatureInvalid");
     assert_eq!(verdict(signed(&[by_key(&ours(), &key)]), &Signer::Key("none".to_owned())).await, "KeyInvalid");
+}
+
+/// Made by cosign itself: key, payload and signature are those of sigstore-rs's own tests.
+#[tokio::test]
+async fn a_signature_of_cosigns_own_is_good() {
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAENptdY/l3nB0yqkXLBWkZWQwo6+cu
+OSWS1X9vPavpiQOoTTGC0xX57OojUadxF1cdQmrsiReWg2Wn4FneJfa8xw==
+-----END PUBLIC KEY-----";
+    const DIGEST: &str = "sha256:f3cfc9d0dbf931d3db4685ec659b7ac68e2a578219da4aae65427886e649b06b";
+    const SIGNATURE: &str =
+        "MEUCIQD6q/COgzOyW0YH1Dk+CCYSt4uAhm3FDHUwvPI55zwnlwIgE0ZK58ZOWpZw8YVmBapJhBqCfdPekIknimuO0xH8Jh8=";
+    let payload = r#"{"critical":{"identity":{"docker-reference":"registry-testing.svc.lan/busybox"},"image":{"docker-manifest-digest":"DIGEST"},"type":"cosign container image signature"},"optional":null}"#;
+    let payload = payload.replace("DIGEST", DIGEST).into_bytes();
+    let verdict = async |signature: &str| {
+        let mut registry = Registry::default();
+        // The image itself is not here, but for its digest.
+        let path = format!("/v2/app/manifests/{DIGEST}");
+        registry.manifest(DIGEST, IMAGE.as_bytes());
+        registry.claims.insert(path, DIGEST.to_owned());
+        let annotations = json!({"dev.cosignproject.cosign/signature": signature});
+        let address = beside(registry, DIGEST, &[(payload.clone(), annotations)]).serve().await;
+        let registries =
+            Registries { allowed: vec![address.clone()], insecure: vec![address.clone()], authorities: Vec::new() };
+        verdict_of(&registries, &address, DIGEST, &Signer::Key(KEY.to_owned())).await
+    };
+    assert_eq!(verdict(SIGNATURE).await, "Verified");
+    assert_eq!(verdict(&SIGNATURE.replace("MEUCIQD6q", "MEUCIQD6r")).await, "SignatureInvalid");
 }
 
 #[tokio::test]
