@@ -22,6 +22,7 @@ digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
     --set "image.registry=$registry" --set runner.startDeadline=45s \
     --set "registries.allowed={$registry}" --set "registries.insecure={$registry}" \
+    --set 'ceiling.permissions.filesystem.blocked={/etc/shadow}' --set ceiling.limits.memory=1Gi \
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
     --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }

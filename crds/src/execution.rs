@@ -42,13 +42,17 @@ use crate::security_context::Isolation;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.contextRef == oldSelf.contextRef && self.capabilityRef == oldSelf.capabilityRef")
+#[x_kube(validation = Rule::new("has(self.contextRef) == has(oldSelf.contextRef) && (!has(self.contextRef) || self.contextRef == oldSelf.contextRef) && self.capabilityRef == oldSelf.capabilityRef")
     .message("what was admitted can't be changed, but for desiredState: create a new CapabilityExecution"))]
 // On the spec, not on the field: a transition rule isn't run when its field is removed, and removing it would undo a cancel.
 #[x_kube(validation = Rule::new("!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || (has(self.desiredState) && self.desiredState == 'Cancelled')")
     .message("Cancelled is final: create a new CapabilityExecution"))]
 pub struct CapabilityExecutionSpec {
-    /// The grant to run under. The requester needs the RBAC verb `use` on it.
+    /// The grant to run under. The requester needs the RBAC verb `use` on it. Absent: the one that the namespace's label
+    /// `security.ccos.dev/default-context` names, else the cluster's that `security.ccos.dev/default-cluster-context`
+    /// names; it is filled in at admission, and refused where there is neither.
+    // Not an Option: what is stored has one, and everything but admission would have to ask for it.
+    #[serde(default, skip_serializing_if = "ContextRef::is_absent")]
     pub context_ref: ContextRef,
     /// What to run.
     pub capability_ref: CapabilityRef,
@@ -72,7 +76,8 @@ pub struct CapabilityExecutionSpec {
     /// `GVisor`, `Kata`, `Container` or `Wasm`. Absent: the context's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-    /// When to try again. A limit above 0 is refused in this release.
+    /// When to try again. Absent: never. Each attempt has a pod of its own, waits its turn again, and needs the right to
+    /// `use` the context again. The code must stand being run more than once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
     /// Deletes it so many seconds after its end. Absent: it is kept.
@@ -85,7 +90,7 @@ pub struct CapabilityExecutionSpec {
 }
 
 /// A grant, by kind and name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ContextRef {
     /// `SecurityContext`, of the same namespace, or `ClusterSecurityContext`.
@@ -95,10 +100,19 @@ pub struct ContextRef {
     pub name: String,
 }
 
+impl ContextRef {
+    /// Whether none was given. No schema lets an empty name through.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.name.is_empty()
+    }
+}
+
 /// The kinds of grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs, reason = "they explain themselves")]
 pub enum ContextKind {
+    #[default]
     SecurityContext,
     ClusterSecurityContext,
 }
@@ -168,7 +182,10 @@ pub struct Retries {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9))]
     pub limit: Option<i32>,
-    /// After these ends, besides `Evicted`, `PodLost`, `NodeLost` and `RuntimeUnavailable`, which always count.
+    /// After these ends, besides `Evicted`, `PodLost`, `NodeLost` and `RuntimeUnavailable`, which always count:
+    /// `NonZeroExit`, `Signaled`, `WallTimeExceeded`, `CPUTimeExceeded`, `MemoryExceeded`, `DiskExceeded`,
+    /// `OutputTooLarge`, `InvalidResult`, `ResultTooLarge`, `ImagePullFailed`, `VolumeUnavailable`,
+    /// `StartDeadlineExceeded`, `InternalError`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 64)))]
     pub on: Option<Vec<String>>,

@@ -26,6 +26,10 @@ pub const GROUP: &str = "security.ccos.dev";
 pub const VERSION: &str = "v1alpha1";
 /// The annotation that holds the webhook's receipt.
 pub const RECEIPT_ANNOTATION: &str = "security.ccos.dev/receipt";
+/// The label of a Namespace that names the context of executions that name none: one of the namespace.
+pub const DEFAULT_CONTEXT_LABEL: &str = "security.ccos.dev/default-context";
+/// The same of the cluster; the namespace's own wins.
+pub const DEFAULT_CLUSTER_CONTEXT_LABEL: &str = "security.ccos.dev/default-cluster-context";
 
 /// The manifests of all kinds, as YAML, in the order in which they are listed to users.
 ///
@@ -111,7 +115,7 @@ mod tests {
         use kube::CustomResourceExt as _;
         let crd = serde_json::to_value(CapabilityExecution::crd()).unwrap();
         let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-        assert_eq!(spec["required"], serde_json::json!(["capabilityRef", "contextRef"]));
+        assert_eq!(spec["required"], serde_json::json!(["capabilityRef"]));
         let crd = serde_json::to_value(CapabilityProvider::crd()).unwrap();
         let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
         assert_eq!(spec["properties"]["capabilities"]["items"]["required"], serde_json::json!(["id"]));

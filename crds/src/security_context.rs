@@ -28,6 +28,7 @@ use crate::permissions::{Limits, Permissions};
     printcolumn(name = "Isolation", type_ = "string", json_path = ".spec.isolation.default"),
     printcolumn(name = "Memory", type_ = "string", json_path = ".spec.limits.memory"),
     printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity.executions"),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.inUse.running"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
     printcolumn(name = "Expires", type_ = "string", format = "date-time", json_path = ".status.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -35,6 +36,8 @@ use crate::permissions::{Limits, Permissions};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.level != 'Pure' || !has(self.permissions)")
     .message("level Pure grants nothing: remove permissions, or use level Controlled"))]
+#[x_kube(validation = Rule::new("self.level != 'Sandboxed' || !has(self.audit) || self.audit.level == 'Comprehensive'")
+    .message("level Sandboxed is audited in full: write Comprehensive, or remove audit"))]
 #[x_kube(validation = Rule::new("self.level != 'Sandboxed' || !has(self.isolation) || !has(self.isolation.allowed) || !('Container' in self.isolation.allowed)")
     .message("level Sandboxed allows GVisor, Kata and Wasm only: remove Container from isolation.allowed, or use level Controlled"))]
 pub struct SecurityContextSpec {
@@ -59,7 +62,8 @@ pub struct SecurityContextSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub volumes: Vec<Volume>,
-    /// How much is written to the audit trail. Absent: the level's. Refused in this release.
+    /// How much is written to the audit trail. Absent: `Standard`, and `Comprehensive` for level `Sandboxed`, which has no
+    /// other.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
     /// When the grant ends. Absent: the level's, shown in `status.expiresAt`.
@@ -85,6 +89,7 @@ pub struct SecurityContextSpec {
     printcolumn(name = "Isolation", type_ = "string", json_path = ".spec.isolation.default"),
     printcolumn(name = "Memory", type_ = "string", json_path = ".spec.limits.memory"),
     printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity.executions"),
+    printcolumn(name = "Running", type_ = "integer", json_path = ".status.inUse.running"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
     printcolumn(name = "Expires", type_ = "string", format = "date-time", json_path = ".status.expiresAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -174,8 +179,8 @@ pub struct Volume {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Audit {
-    /// `Minimal`: decisions and ends. `Standard`: what was required, too. `Comprehensive`: inputs by digest, usage and
-    /// denials, too.
+    /// `Minimal`: who registered, asked for, was granted or denied what, and how it ended. `Standard`: what was required,
+    /// and what stopped it, too. `Comprehensive`: inputs by digest, names of variables, groups, usage and waiting, too.
     pub level: AuditLevel,
 }
 
@@ -235,8 +240,39 @@ pub struct SecurityContextStatus {
     /// When the grant ends; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// `Valid`.
+    /// What its executions hold now. At most two seconds old.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<InUse>,
+    /// Those that run now, the first that started first; at most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub running: Vec<RunningExecution>,
+    /// `Valid`, `WithinCeiling`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What the executions of a context hold of its capacity, the runner's and the runtime's overhead included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InUse {
+    /// How many have a pod.
+    pub running: i32,
+    /// How many wait for their turn.
+    pub waiting: i32,
+    /// Memory of those that have a pod.
+    pub memory: Quantity,
+    /// CPU of those that have a pod.
+    pub cpu: Quantity,
+}
+
+/// An execution that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunningExecution {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }

@@ -198,6 +198,12 @@ impl Execution {
         self
     }
 
+    /// Without this field of its spec.
+    pub fn without(mut self, field: &str) -> Self {
+        self.object["spec"].as_object_mut().map(|spec| spec.remove(field));
+        self
+    }
+
     /// Under this context.
     pub fn under(self, context: &str) -> Self {
         self.set("contextRef.name", context)

@@ -11,7 +11,7 @@
 use ccos_e2e::cluster::image;
 use ccos_e2e::fixture::{CAPABILITY, Fixture as _, pod};
 use ccos_e2e::namespace::unique;
-use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider};
+use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider, until};
 use serde_json::{Value, json};
 
 #[test]
@@ -122,6 +122,29 @@ fn a_cluster_context_serves_every_namespace_to_those_who_may_use_it() {
 }
 
 #[test]
+fn an_execution_that_names_no_context_gets_the_default_of_its_namespace() {
+    let ns = namespace("default-context");
+    ns.apply(context("analysts"));
+    let nameless = |name: &str| execution(name).without("contextRef");
+    ns.rejects(nameless("early"))
+        .with(Reason::ContextNotFound, "contextRef")
+        .saying("has no label security.ccos.dev/default-context");
+    kubectl(["label", "namespace", &ns.name, "security.ccos.dev/default-context=analysts"]).succeeds();
+    let ran = ns.accepts(nameless("ran"));
+    ran.completes();
+    assert_eq!(ran.object()["spec"]["contextRef"], json!({"kind": "SecurityContext", "name": "analysts"}));
+    // The label is no right.
+    ns.allow("ann", &[]);
+    let hers = ns.user("ann").rejects_at_first(&nameless("hers"), Reason::UseForbidden, "contextRef", || {
+        ns.allow("ann", &["analysts"]);
+    });
+    hers.completes();
+    // What was filled in stays.
+    let answer = ns.merge(None, "ran", &json!({"spec": {"contextRef": null}}));
+    assert_eq!(answer.code, 422, "{:#}", answer.body);
+}
+
+#[test]
 fn what_does_not_exist_is_named() {
     let ns = namespace("missing");
     ns.rejects(execution("nothing")).with(Reason::ContextNotFound, "contextRef");
@@ -157,7 +180,44 @@ fn a_full_context_takes_the_right_to_escalate() {
             {"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": ["escalate"]},
         ]),
     );
-    ccos_e2e::until("the new right", 20, || (ns.create(Some("ann"), &full(), "?dryRun=All").code == 201).then_some(()));
+    until("the new right", 20, || (ns.create(Some("ann"), &full(), "?dryRun=All").code == 201).then_some(()));
+}
+
+/// The ceiling is that of `e2e/install.sh`: the chart's default, `/etc/shadow` out of reach, and 1Gi of memory.
+#[test]
+fn a_context_above_the_ceiling_takes_the_right_to_escalate() {
+    let ns = namespace("ceiling");
+    let contexts = |verbs: &[&str]| json!([{"apiGroups": ["security.ccos.dev"], "resources": ["securitycontexts"], "verbs": verbs}]);
+    ns.role("ann", &contexts(&["create", "update", "patch", "get"]));
+    let ann = ns.user("ann");
+    let all = || context("all").reads("/**").set("limits.memory", "2Gi");
+    let metadata = || {
+        let everywhere = json!([{"cidr": "0.0.0.0/0", "ports": [{"port": 80}]}]);
+        context("metadata").set("permissions.network.outbound", everywhere)
+    };
+    until("ann may write contexts", 20, || {
+        (ns.create(Some("ann"), &context("some"), "?dryRun=All").code == 201).then_some(())
+    });
+    ann.rejects(all())
+        .with(Reason::CeilingExceeded, "spec.permissions.filesystem.read[0]")
+        .with(Reason::CeilingExceeded, "spec.limits.memory")
+        .saying("\"/**\": above the cluster's ceiling, which blocks /etc/shadow")
+        .saying("2Gi: exceeds 1Gi, the cluster's ceiling")
+        .of(2);
+    ann.rejects(metadata())
+        .with(Reason::CeilingExceeded, "spec.permissions.network.outbound[0]")
+        .saying("which blocks 169.254.0.0/16, e.g. 169.254.0.0:80");
+    // Inside: what the ceiling blocks, they block too.
+    ann.would_be_allowed(context("all").reads("/**").blocks("/etc/shadow"));
+    let local = json!([{"cidr": "127.0.0.0/8"}, {"cidr": "169.254.0.0/16"}]);
+    ann.would_be_allowed(metadata().set("permissions.network.blocked", local));
+
+    ns.role("ann", &contexts(&["escalate"]));
+    until("the new right", 20, || (ns.create(Some("ann"), &all(), "").code == 201).then_some(()));
+    // What was granted is granted, and it shows that it is above.
+    ns.accepts(execution("above").under("all").reads("/bin")).completes();
+    let within = "--for=jsonpath={.status.conditions[?(@.type==\"WithinCeiling\")].reason}=CeilingExceeded";
+    ns.kubectl(["wait", "secctx/all", within, "--timeout=30s"]);
 }
 
 #[test]
@@ -184,7 +244,7 @@ fn a_requester_who_cannot_read_a_secret_cannot_have_it_read() {
         .requires_variable("TOKEN")
         .set("env", json!([{"name": "TOKEN", "secretKeyRef": {"name": "keys", "key": "key"}}]))
         .set("inputsFrom", json!([{"secretKeyRef": {"name": "keys", "key": "key"}, "as": "key"}]));
-    ccos_e2e::until("ann may use it", 20, || {
+    until("ann may use it", 20, || {
         (ns.create(Some("ann"), &execution("plain"), "?dryRun=All").code == 201).then_some(())
     });
     ns.user("ann").rejects(with_secret.clone()).with(Reason::UseForbidden, "inputsFrom[0].secretKeyRef");
@@ -257,6 +317,8 @@ fn invalid_objects_are_told_each_field() {
     ns.rejects(provider("command").capability("command", json!(["true"]))).invalid("spec.capabilities[0].command[0]");
     ns.apply(context("analysts"));
     ns.rejects(execution("own").variable("CCOS_INPUT_FILE", "x")).invalid("spec.env[0].name");
+    ns.rejects(execution("retries").set("retries", json!({"limit": 1, "on": ["NonZeroExit", "Cancelled"]})))
+        .invalid("spec.retries.on[1]");
     ns.rejects(execution("large").set("inputs", json!({"text": "x".repeat(300 * 1024)}))).invalid("spec.inputs");
 }
 
@@ -347,16 +409,17 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
     refused(execution("container").set("isolation", "Container"), "isolation", "use GVisor");
     refused(execution("wasm").set("isolation", "Wasm"), "isolation", "use GVisor");
     refused(execution("glob").reads("/data/*.csv"), "requires.permissions.filesystem.read[0]", r#"write "/data""#);
-    refused(execution("retries").set("retries.limit", 1), "retries.limit", "remove retries");
 }
 
 #[test]
 fn a_context_that_cannot_be_held_warns_its_author_and_admits_nothing() {
     let ns = namespace("unheld");
-    let audited = context("analysts").set("audit.level", "Standard");
-    let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(audited.manifest()).run();
-    assert!(answer.ok && answer.err.contains("Warning: spec.audit: executions under it are refused"), "{answer:?}");
-    ns.rejects(execution("audited")).with(Reason::Unenforceable, "spec.audit");
+    let unsized_volume = json!([{"name": "scratch", "mountPath": "/scratch", "emptyDir": {}}]);
+    let unheld = context("analysts").set("volumes", unsized_volume);
+    let answer = kubectl(["apply", "-f", "-"]).inside(&ns.name).input(unheld.manifest()).run();
+    let warning = "Warning: spec.volumes[0].emptyDir: executions under it are refused";
+    assert!(answer.ok && answer.err.contains(warning), "{answer:?}");
+    ns.rejects(execution("unheld")).with(Reason::Unenforceable, "spec.volumes[0].emptyDir");
 }
 
 #[test]
@@ -384,4 +447,26 @@ fn the_controllers_token_makes_no_pods_of_its_own() {
         "{answer:?}"
     );
     assert!(create(&[]).ok, "an administrator may");
+}
+
+/// Otherwise it would make receipts: with a key of its own among those that verify them.
+#[test]
+fn the_controllers_token_publishes_no_keys_but_those_of_its_own_audit_trail() {
+    let owner = json!([{
+        "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution", "name": "made-up", "uid": "made-up",
+        "controller": true,
+    }]);
+    let patch = json!({"metadata": {"ownerReferences": owner}, "data": {"forged": "key"}}).to_string();
+    let change = |name: &str| {
+        let controller = ["--as", "system:serviceaccount:ccos-system:ccos-controller"];
+        let arguments = ["patch", "configmap", name, "--type=merge", "--dry-run=server", "-p", &patch];
+        kubectl(controller.into_iter().chain(arguments)).inside(ccos_e2e::cluster::OPERATOR).run()
+    };
+    let answer = change("ccos-receipt-keys");
+    assert!(
+        !answer.ok && answer.err.contains("the controller changes only children of CapabilityExecutions"),
+        "{answer:?}"
+    );
+    let answer = change("ccos-audit-controller");
+    assert!(answer.ok, "{answer:?}");
 }

@@ -33,7 +33,7 @@ fn kubectl_shows_what_matters() {
     assert_eq!(executions[0], ["NAME", "CONTEXT", "CAPABILITY", "ISOLATION", "SUCCEEDED", "REASON", "AGE"]);
     assert_eq!(executions[1][..6], ["paris", "analysts", "tools.run", "GVisor", "True", "Completed"]);
     let contexts = table("secctx");
-    assert_eq!(contexts[0], ["NAME", "LEVEL", "ISOLATION", "MEMORY", "CAPACITY", "VALID", "EXPIRES", "AGE"]);
+    assert_eq!(contexts[0], ["NAME", "LEVEL", "ISOLATION", "MEMORY", "CAPACITY", "RUNNING", "VALID", "EXPIRES", "AGE"]);
     assert_eq!(contexts[1][..2], ["analysts", "Controlled"]);
     assert!(contexts[1].contains(&"True".to_owned()), "{contexts:?}");
     assert_eq!(table("capprov").len(), 2);
@@ -279,6 +279,88 @@ fn the_right_to_use_is_asked_for_again_before_the_start() {
     held.desire("Running");
     held.ends(EndReason::UseRevoked);
     assert!(ns.ever("pods").is_empty());
+}
+
+/// Two run under one context; only the one whose requester lost the right is stopped.
+#[test]
+fn a_right_that_is_taken_away_stops_what_runs_and_what_waits() {
+    let ns = namespace("revoked-runs");
+    ns.apply(context("analysts").capacity(2));
+    ns.allow("ann", &[]);
+    let runs = execution("hers").sleeps(45);
+    let runs =
+        ns.user("ann").rejects_at_first(&runs, Reason::UseForbidden, "contextRef", || ns.allow("ann", &["analysts"]));
+    let his = ns.accepts(execution("his").sleeps(35));
+    runs.starts();
+    his.starts();
+    let waits = ns.user("ann").accepts(execution("waits"));
+    waits.waits_for(WaitReason::CapacityExhausted);
+    ns.kubectl(["delete", "rolebindings", "--all"]);
+    let ended = runs.ends(EndReason::UseRevoked);
+    assert!(
+        ended.message().contains("user \"ann\" may no longer use SecurityContext \"analysts\""),
+        "{}",
+        ended.message()
+    );
+    waits.ends(EndReason::UseRevoked);
+    his.completes();
+}
+
+#[test]
+fn a_context_shows_what_runs_under_it_and_that_it_has_expired() {
+    let ns = namespace("in-use");
+    let expires = json!({"type": "After", "after": "25s", "onExpiry": "Drain"});
+    ns.apply(context("analysts").capacity(1).set("expiry", expires));
+    let runs = ns.accepts(execution("runs").sleeps(28));
+    runs.starts();
+    let waits = ns.accepts(execution("waits"));
+    waits.waits_for(WaitReason::CapacityExhausted);
+    let status = || ns.get("secctx/analysts")["status"].clone();
+    until("both are counted", 10, || {
+        let in_use = &status()["inUse"];
+        (in_use["running"] == 1 && in_use["waiting"] == 1).then_some(())
+    });
+    let shown = status();
+    assert_eq!(shown["running"], json!([{"namespace": ns.name, "name": "runs"}]), "{shown:#}");
+    // 64Mi, the runner's 16Mi and gVisor's 64Mi; 100m and gVisor's 50m.
+    assert_eq!((&shown["inUse"]["memory"], &shown["inUse"]["cpu"]), (&json!("144Mi"), &json!("150m")), "{shown:#}");
+    assert!(shown["expiresAt"].is_string(), "{shown:#}");
+    ns.kubectl(["wait", "secctx/analysts", "--for=condition=Valid=False", "--timeout=40s"]);
+    let shown = status();
+    let valid = shown["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Valid").unwrap().clone();
+    assert_eq!(valid["reason"], "Expired", "{shown:#}");
+    // What waits is not begun any more; what runs may finish.
+    waits.ends(EndReason::ContextExpired);
+    runs.completes();
+    until("nothing runs", 10, || (status()["inUse"]["running"] == 0).then_some(()));
+    assert_eq!(status()["running"], Value::Null);
+}
+
+/// Nobody can tell what passed while the fence was open: the pod is ended, behind a new one.
+#[test]
+fn a_network_policy_that_is_taken_away_or_opened_ends_its_pod_behind_a_new_one() {
+    let ns = namespace("unfenced");
+    ns.apply(context("analysts"));
+    let open = r#"{"spec":{"egress":[{}]}}"#;
+    let cases: [(&str, &[&str]); 3] = [
+        ("deleted", &["delete", "networkpolicy"]),
+        ("opened", &["patch", "--type=merge", "-p", open, "networkpolicy"]),
+        ("hidden", &["label", "--overwrite", "networkpolicy"]),
+    ];
+    for (name, change) in cases {
+        let runs = ns.accepts(execution(name).sleeps(40));
+        runs.starts();
+        let policy = runs.child();
+        let hides = (name == "hidden").then_some("app.kubernetes.io/managed-by-");
+        ns.kubectl(change.iter().copied().chain([policy.as_str()]).chain(hides));
+        let ended = runs.ends(EndReason::ConfinementFailed);
+        assert!(ended.message().contains("network policy was"), "{}", ended.message());
+        let again = ns.get(&format!("networkpolicy/{policy}"));
+        assert_eq!((&again["spec"]["ingress"], &again["spec"]["egress"]), (&Value::Null, &Value::Null), "{again:#}");
+        assert_eq!(again["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    }
+    // Its twin, left alone.
+    ns.accepts(execution("alone").sleeps(3)).completes();
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod lists;
 pub mod probes;
 pub mod receipt;
+mod record;
 pub mod references;
 pub mod review;
 pub mod rights;

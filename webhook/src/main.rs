@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum_server::Handle;
+use ccos_audit::Writer;
 use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext};
 use ccos_plan::ClusterProfile;
+use ccos_trail::{Place, Trail};
 use ccos_webhook::certificates;
 use ccos_webhook::keys::{self, Shared};
 use ccos_webhook::lists;
@@ -56,6 +58,12 @@ struct Args {
     /// A folder with tls.crt, tls.key and ca.crt, as cert-manager writes them. Absent: it makes and renews its own.
     #[arg(long, env = "CCOS_CERTIFICATE_DIR", value_name = "DIR")]
     certificate_dir: Option<PathBuf>,
+    /// A folder of a volume for the audit trail. Absent: it goes to standard output alone.
+    #[arg(long, env = "CCOS_AUDIT_DIR", value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
+    /// What the audit trail calls this process: the pod's name.
+    #[arg(long, env = "HOSTNAME", default_value = "ccos-webhook", value_name = "NAME")]
+    instance: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +80,8 @@ enum StartError {
     Signal(std::io::Error),
     #[error("this process already has other cryptography")]
     Cryptography,
+    #[error("the audit trail can't be written any more")]
+    Trail,
 }
 
 fn main() -> ExitCode {
@@ -104,6 +114,9 @@ fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), StartError> {
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Cryptography)?;
     let profile = profile(&args.profile)?;
+    let ceiling = profile
+        .ceiling()
+        .map_err(|source| StartError::ProfileText { path: args.profile.display().to_string(), source })?;
     let client = Client::try_default().await?;
     let pulses = Pulses::default();
     let keys = Shared::default();
@@ -137,6 +150,16 @@ async fn run(args: Args) -> Result<(), StartError> {
         // It ends before it began.
         end = &mut probes => return served(end, args.probes),
     };
+    let place = Place {
+        writer: Writer::Webhook,
+        namespace: args.namespace.clone(),
+        instance: args.instance.clone(),
+        folder: args.audit_dir.clone(),
+    };
+    let trail = tokio::select! {
+        trail = Trail::opened(&client, &place) => trail,
+        end = &mut probes => return served(end, args.probes),
+    };
     let kept = config.clone();
     tokio::spawn(async move { keeper.keep(kept).await });
 
@@ -145,8 +168,10 @@ async fn run(args: Args) -> Result<(), StartError> {
         caches: caches.clone(),
         lists,
         isolations: profile.isolations,
+        ceiling,
         keys,
         metrics,
+        trail: trail.clone(),
         now: Timestamp::now,
         bodies: Semaphore::new(serve::BODIES),
     };
@@ -160,7 +185,12 @@ async fn run(args: Args) -> Result<(), StartError> {
         }
     });
 
-    served(server.await, args.listen)?;
+    tokio::select! {
+        end = server => served(end, args.listen)?,
+        // It would refuse everything from here on; the next process may do better.
+        () = trail.ended() => return Err(StartError::Trail),
+    }
+    trail.close().await;
     served(probes.await, args.probes)
 }
 

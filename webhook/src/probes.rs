@@ -39,6 +39,11 @@ struct Denied {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Lined {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Watched {
     kind: &'static str,
 }
@@ -49,6 +54,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     reviews: Family<Reviewed, Counter>,
     denials: Family<Denied, Counter>,
+    lines: Family<Lined, Counter>,
     seconds: Histogram,
     ages: Family<Watched, Gauge>,
 }
@@ -57,15 +63,17 @@ impl Default for Metrics {
     fn default() -> Self {
         let reviews = Family::<Reviewed, Counter>::default();
         let denials = Family::<Denied, Counter>::default();
+        let lines = Family::<Lined, Counter>::default();
         // Between what a decision costs and what the API server waits for.
         let seconds = Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]);
         let ages = Family::<Watched, Gauge>::default();
         let mut registry = Registry::with_prefix("ccos");
         registry.register("webhook_reviews", "Admission reviews that were answered", reviews.clone());
         registry.register("webhook_denials", "Reasons for which executions were denied", denials.clone());
+        registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
         registry.register("webhook_review_seconds", "Time to answer an admission review", seconds.clone());
         registry.register("watch_last_event_age_seconds", "Time since a watch was last heard of", ages.clone());
-        Self { registry: Arc::new(registry), reviews, denials, seconds, ages }
+        Self { registry: Arc::new(registry), reviews, denials, lines, seconds, ages }
     }
 }
 
@@ -77,6 +85,12 @@ impl Metrics {
             self.denials.get_or_create(&Denied { reason: reason.clone() }).inc();
         }
         self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts a line of the audit trail.
+    pub fn lined(&self, written: bool) {
+        let outcome = if written { "written" } else { "failed" };
+        self.lines.get_or_create(&Lined { outcome }).inc();
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use ccos_crds::execution::{CapabilityExecutionSpec, CapabilityRef, ContextKind, ContextRef, ProviderKind};
 use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext};
-use ccos_plan::object::{context_kind, provider_kind};
+use ccos_plan::object::{self, context_kind, provider_kind};
 use ccos_plan::{AnyContext, AnyProvider};
 use futures::future::try_join;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
 
 /// Copies of all contexts and providers, kept by watches.
 #[derive(Clone)]
@@ -67,6 +68,17 @@ pub async fn find(
     )
     .await?;
     Ok(Found { context, provider })
+}
+
+/// The context that the labels of a namespace name for executions that name none. Read when it is needed: few do, and a
+/// label that was just set must count.
+///
+/// # Errors
+/// If the API server does not answer.
+pub async fn default_context(client: &Client, namespace: &str) -> Result<Option<ContextRef>, Unread> {
+    let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(namespace).await;
+    let found = found.map_err(|source| Unread { what: format!("Namespace {namespace:?}"), source })?;
+    Ok(found.and_then(|found| object::default_context(found.labels())))
 }
 
 async fn context(
@@ -131,7 +143,7 @@ fn may_exist(name: &str) -> bool {
 }
 
 impl Caches {
-    fn context(&self, namespace: &str, reference: &ContextRef) -> Option<AnyContext> {
+    pub(crate) fn context(&self, namespace: &str, reference: &ContextRef) -> Option<AnyContext> {
         let ContextRef { kind, name } = reference;
         match kind {
             ContextKind::SecurityContext => {

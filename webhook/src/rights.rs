@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ccos_crds::execution::{CapabilityExecutionSpec, ContextKind, ContextRef};
 use ccos_crds::{GROUP, SecurityContextSpec};
 use ccos_plan::{AnyContext, AnyProvider};
-use ccos_policy::{Cause, Denial};
+use ccos_policy::{Cause, Denial, Denials};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -163,9 +163,9 @@ pub fn to_read(namespace: &str, spec: &CapabilityExecutionSpec) -> Vec<Question>
     env.chain(inputs).collect()
 }
 
-/// May the author of a context write it?
+/// May the author of a context write it? `above` is what it grants beyond the cluster's ceiling.
 #[must_use]
-pub fn to_grant(context: &AnyContext, namespace: Option<&str>) -> Vec<Question> {
+pub fn to_grant(context: &AnyContext, namespace: Option<&str>, above: Option<&Denials>) -> Vec<Question> {
     let SecurityContextSpec { level, permissions, limits: _, capacity: _, isolation: _, volumes, audit: _, expiry: _ } =
         context.spec();
     let get = |kind, name: &str, field: String| Question {
@@ -173,7 +173,8 @@ pub fn to_grant(context: &AnyContext, namespace: Option<&str>) -> Vec<Question> 
         object: Object { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() },
         field,
     };
-    let escalate = (*level == ccos_crds::security_context::Level::Full).then(|| Question {
+    let full = *level == ccos_crds::security_context::Level::Full;
+    let escalate = (full || above.is_some()).then(|| Question {
         verb: Verb::Escalate,
         object: Object {
             kind: context.kind().into(),

@@ -11,7 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
 use ccos_plan::{AnyContext, Trust};
-use ccos_policy::Isolations;
+use ccos_policy::{Ceiling, Isolations};
+use ccos_trail::Trail;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use kube::Client;
@@ -23,7 +24,7 @@ use crate::keys::{Shared, Signing};
 use crate::lists::Lists;
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
-use crate::references::{Caches, Found, Freshness, find};
+use crate::references::{Caches, Found, Freshness, default_context, find};
 use crate::review::{Allowed, Asked, Refusal, Subject, Verdict, asked, execution, grant, scope};
 use crate::rights::{self, Question};
 
@@ -40,10 +41,14 @@ pub struct App {
     pub lists: Lists,
     /// What the cluster can do.
     pub isolations: Isolations,
+    /// What contexts may grant whose author has no right to escalate.
+    pub ceiling: Ceiling,
     /// The receipt keys.
     pub keys: Shared,
     /// What is counted.
     pub metrics: Metrics,
+    /// Where each answer is written down.
+    pub trail: Trail,
     /// The clock.
     pub now: fn() -> Timestamp,
     /// Bytes of bodies that may be worked on at one time: [`BODIES`].
@@ -144,6 +149,7 @@ impl App {
             },
             Err(refusal) => Err(refusal.clone()),
         };
+        let verdict = self.recorded(webhook, request, asked.as_ref().ok(), verdict, started).await;
         let uid = request.uid.clone();
         let (verdict, response) = match verdict {
             Ok(Allowed { changes, warnings }) => match admission::Response::allowed(uid.clone(), &changes, warnings) {
@@ -172,8 +178,10 @@ impl App {
             (Webhook::Validate, Asked::Created(object)) => self.confirm(request, object, now).await,
             (Webhook::Validate, Asked::Changed { old, new }) => execution::changed(old, new),
             (Webhook::Validate, Asked::Context(object)) => {
-                let refused = self.refused(request, rights::to_grant(object, scope(object, request))).await?;
-                grant::context(object, &request.requester_display(), &refused, now)
+                let above = grant::above(object, &self.ceiling, now);
+                let questions = rights::to_grant(object, scope(object, request), above.as_ref());
+                let refused = self.refused(request, questions).await?;
+                grant::context(object, &request.requester_display(), &refused, above, now)
             }
             (Webhook::Validate, Asked::Provider(object)) => {
                 let namespace = match object {
@@ -190,8 +198,13 @@ impl App {
     async fn admit(&self, request: &Request, object: &CapabilityExecution, now: Timestamp) -> Verdict {
         let signing = self.signing()?;
         let namespace = request.namespace.as_deref().unwrap_or_default();
+        let filled = self.filled(namespace, object).await?;
+        let (given, object) = (object, filled.as_ref().unwrap_or(object));
         let mut questions = rights::to_read(namespace, &object.spec);
-        questions.push(rights::to_use(namespace, &object.spec.context_ref));
+        // Without a context it is refused; nobody can be asked about it.
+        if !object.spec.context_ref.is_absent() {
+            questions.push(rights::to_use(namespace, &object.spec.context_ref));
+        }
         let (refused, found) =
             futures::join!(self.refused(request, questions), self.find(request, object, Freshness::Cached));
         let (refused, mut found) = (refused?, found?);
@@ -212,7 +225,24 @@ impl App {
             }
             Err(refusal) => return Err(refusal),
         };
-        execution::stamped(object, request, &found, &admitted, &signing.key, now)
+        execution::stamped(given, object, request, &found, &admitted, &signing.key, now)
+    }
+
+    /// The execution with its namespace's default context, where it names none and there is one.
+    async fn filled(
+        &self,
+        namespace: &str,
+        object: &CapabilityExecution,
+    ) -> Result<Option<CapabilityExecution>, Refusal> {
+        if !object.spec.context_ref.is_absent() {
+            return Ok(None);
+        }
+        let found = default_context(&self.client, namespace).await.map_err(|error| Refusal::try_again(&error))?;
+        Ok(found.map(|context_ref| {
+            let mut filled = object.clone();
+            filled.spec.context_ref = context_ref;
+            filled
+        }))
     }
 
     /// Decides again, on the object as it will be stored.
@@ -292,7 +322,7 @@ impl App {
         };
         // Names and reasons only: inputs and values of variables are never written down.
         tracing::info!(
-            target: "ccos::audit",
+            target: "ccos::review",
             uid = request.uid,
             webhook = webhook.as_str(),
             operation,

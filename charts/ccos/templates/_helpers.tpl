@@ -29,6 +29,9 @@ isolations:
   {{- range $name, $isolation := .Values.isolations }}
   {{ $name }}: {{ toJson $isolation }}
   {{- end }}
+{{- with .Values.ceiling }}
+ceiling: {{ toJson . }}
+{{- end }}
 {{- end }}
 
 {{/* What the pods of both components share. Call with a dict: root, component, values. */}}

@@ -1,5 +1,6 @@
 //! `ccos`: a module for each verb. Verbs return what came of them; only `main` ends the process.
 
+pub mod audit;
 pub mod check;
 pub mod explain;
 mod printable;
@@ -14,6 +15,8 @@ pub enum Outcome {
     Done,
     /// At least one execution is denied: 1.
     Denied,
+    /// The audit trail is not whole: 1.
+    Findings,
     /// The input is unreadable or invalid, so that nothing was decided: 2.
     Invalid,
 }
@@ -22,7 +25,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Done => 0,
-            Outcome::Denied => 1,
+            Outcome::Denied | Outcome::Findings => 1,
             Outcome::Invalid => 2,
         })
     }

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use ccos_cli::{Outcome, Streams, check, explain};
+use ccos_cli::{Outcome, Streams, audit, check, explain};
 use clap::{Parser, Subcommand};
 
 /// What an execution may do, before and after it ran.
@@ -18,6 +18,7 @@ struct Args {
 enum Verb {
     Check(check::CheckArgs),
     Explain(explain::ExplainArgs),
+    Audit(audit::AuditArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +33,9 @@ fn main() -> ExitCode {
                 std::io::stdin().read_to_string(&mut text).map(|_| text)
             };
             check::run(&args, stdin, now, &mut streams).map_err(|error| error.to_string())
+        }
+        Verb::Audit(args) => {
+            audit::run(&args, || Box::new(std::io::stdin()), &mut streams).map_err(|error| error.to_string())
         }
         Verb::Explain(args) => explain::run(&args, &mut streams).map_err(|error| error.to_string()),
     };

@@ -2,6 +2,7 @@
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::Children;
+use ccos_plan::fence::fenced;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -54,8 +55,9 @@ pub(crate) async fn apply(
 ) -> Result<Applied, ApplyError> {
     let Children { network_policy, profile, pod } = children;
     let applied = async {
-        server_side::<NetworkPolicy>(client, "NetworkPolicy", network_policy).await?;
-        server_side::<ConfigMap>(client, "ConfigMap", profile).await
+        let fence = server_side::<NetworkPolicy>(client, "NetworkPolicy", network_policy).await?;
+        server_side::<ConfigMap>(client, "ConfigMap", profile).await?;
+        Ok(fence)
     };
     match applied.await {
         // Such as another's immutable ConfigMap of this name: it will not become ours by trying.
@@ -65,16 +67,26 @@ pub(crate) async fn apply(
             Ok(Applied::Refused(format!("{kind}: {}", status.message)))
         }
         Err(error) => Err(error),
-        Ok(()) => create_pod(client, object, pod).await,
+        // What the API server stored, after all that may change objects on their way.
+        Ok(fence) if fenced(network_policy, Some(&fence)).is_err() => {
+            Ok(Applied::Refused("its NetworkPolicy is stored otherwise than it was applied".to_owned()))
+        }
+        Ok(_) => create_pod(client, object, pod).await,
     }
+}
+
+/// Applies the fence of a pod again.
+pub(crate) async fn network_policy(client: &Client, policy: &NetworkPolicy) -> Result<(), ApplyError> {
+    server_side(client, "NetworkPolicy", policy).await.map(drop)
 }
 
 /// Applies a namespace's quota.
 pub(crate) async fn quota(client: &Client, quota: &ResourceQuota) -> Result<(), ApplyError> {
-    server_side(client, "ResourceQuota", quota).await
+    server_side(client, "ResourceQuota", quota).await.map(drop)
 }
 
-async fn server_side<K>(client: &Client, kind: &'static str, object: &K) -> Result<(), ApplyError>
+/// Answers with what is stored now.
+async fn server_side<K>(client: &Client, kind: &'static str, object: &K) -> Result<K, ApplyError>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + Clone
@@ -86,7 +98,7 @@ where
     let api: Api<K> = Api::namespaced(client.clone(), &namespace);
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch(&name, &params, &Patch::Apply(object)).await {
-        Ok(_) => Ok(()),
+        Ok(stored) => Ok(stored),
         Err(source) => Err(ApplyError::Api { kind, namespace, name, source }),
     }
 }

@@ -6,10 +6,13 @@ use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::ClusterProfile;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
+use ccos_policy::Ceiling;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource as _, ResourceExt as _};
 use tracing::warn;
 
+use crate::audit::Audit;
+use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::supply::lists::Lists;
@@ -22,12 +25,15 @@ pub(crate) struct Ctx {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
+    pub(crate) ceiling: Ceiling,
     pub(crate) stores: Stores,
     pub(crate) queue: Arc<Queue>,
     pub(crate) lists: Lists,
     pub(crate) registries: Registries,
+    pub(crate) changed: Arc<Changed>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
+    pub(crate) audit: Audit,
     pub(crate) waker: Waker,
 }
 

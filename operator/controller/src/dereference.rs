@@ -13,6 +13,7 @@ use ccos_plan::{AnyContext, AnyProvider, Trust};
 use ccos_policy::Use;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
@@ -165,6 +166,15 @@ pub(crate) async fn whole(
 /// A pod, from the API server.
 pub(crate) async fn live_pod(client: &Client, namespace: &str, name: &str) -> Result<Option<Pod>, DereferenceError> {
     get(&Api::<Pod>::namespaced(client.clone(), namespace), name).await
+}
+
+/// A network policy, from the API server.
+pub(crate) async fn live_policy(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<NetworkPolicy>, DereferenceError> {
+    get(&Api::<NetworkPolicy>::namespaced(client.clone(), namespace), name).await
 }
 
 /// Reason and message of the last event that warned about a pod. Asked once, when it did not start in time.

@@ -28,6 +28,9 @@ pub(crate) enum Error {
     /// Writing its status.
     #[error(transparent)]
     UpdateStatus(#[from] UpdateStatusError),
+    /// Writing it into the audit trail.
+    #[error(transparent)]
+    Audit(#[from] ccos_trail::Failed),
 }
 
 impl Error {
@@ -38,7 +41,8 @@ impl Error {
             Self::Dereference(_)
             | Self::Watchlist(_)
             | Self::Apply(_)
-            | Self::UpdateStatus(UpdateStatusError::Api(_)) => Duration::from_secs(2),
+            | Self::UpdateStatus(UpdateStatusError::Api(_))
+            | Self::Audit(_) => Duration::from_secs(2),
         }
     }
 }

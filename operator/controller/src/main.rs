@@ -1,15 +1,18 @@
 //! `ccos-controller`: one leader turns admitted executions into confined pods, and pods into status.
 
 mod apply;
+mod audit;
 mod contexts;
 mod ctx;
 mod dereference;
 mod error;
+mod fence;
 mod lease;
 mod metrics;
 mod orphans;
 mod queue;
 mod reconcile;
+mod rights;
 mod serve;
 mod supply;
 mod triggers;
@@ -23,7 +26,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ccos_audit::Writer;
 use ccos_plan::ClusterProfile;
+use ccos_trail::{Place, Trail};
 use clap::Parser;
 use kube::client::ClientBuilder;
 use kube::runtime::events::{Recorder, Reporter};
@@ -60,6 +65,9 @@ struct Args {
     /// Who this is in the Lease.
     #[arg(long, env = "HOSTNAME", default_value = "ccos-controller")]
     identity: String,
+    /// A folder of a volume for the audit trail. Absent: it goes to standard output alone.
+    #[arg(long, env = "CCOS_AUDIT_DIR")]
+    audit_dir: Option<PathBuf>,
 }
 
 /// What keeps the controller from running.
@@ -83,6 +91,8 @@ enum StartError {
     Lease(lease::LeaseError),
     #[error("a watch ended")]
     WatchEnded,
+    #[error("the audit trail can't be written any more")]
+    Trail,
 }
 
 #[tokio::main]
@@ -101,10 +111,20 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), StartError> {
-    let Args { profile: path, namespace, listen, registries, insecure_registries, registry_authorities, identity } =
-        args;
+    let Args {
+        profile: path,
+        namespace,
+        listen,
+        registries,
+        insecure_registries,
+        registry_authorities,
+        identity,
+        audit_dir,
+    } = args;
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
-    let cluster = ClusterProfile::parse(&text).map_err(|source| StartError::Parse { path, source })?;
+    let cluster = ClusterProfile::parse(&text);
+    let cluster = cluster.and_then(|cluster| cluster.ceiling().map(|ceiling| (cluster, ceiling)));
+    let (cluster, ceiling) = cluster.map_err(|source| StartError::Parse { path, source })?;
 
     let registries = Registries {
         allowed: registries,
@@ -131,19 +151,35 @@ async fn run(args: Args) -> Result<(), StartError> {
     info!(identity, "leads");
     metrics.leads();
 
+    let place = Place {
+        writer: Writer::Controller,
+        namespace: namespace.clone(),
+        instance: identity.clone(),
+        folder: audit_dir,
+    };
+    // The Lease is kept meanwhile: whoever else led would miss the key as well.
+    let trail = tokio::select! {
+        trail = Trail::opened(&client, &place) => trail,
+        lost = lease.keep() => return Err(StartError::Lease(lost)),
+        () = &mut stop => return lease.release().await.map_err(StartError::Lease),
+    };
+
     let queue = Arc::new(queue::Queue::default());
-    let lists = Lists::default();
-    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue, &lists, &metrics);
+    let (lists, changed) = (Lists::default(), Arc::default());
+    let (stores, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed, &lists, &metrics);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
+        ceiling,
         stores,
         queue,
         lists,
         registries,
+        changed,
         recorder: Recorder::new(client, reporter),
+        audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,
         waker,
     });
@@ -156,7 +192,9 @@ async fn run(args: Args) -> Result<(), StartError> {
         () = &mut stop => Ok(()),
         lost = lease.keep() => Err(StartError::Lease(lost)),
         () = triggers.run(ctx) => Err(StartError::WatchEnded),
+        () = trail.ended() => Err(StartError::Trail),
     };
+    trail.close().await;
     if result.is_ok() {
         // The next leader need not wait for the Lease to run out.
         lease.release().await.map_err(StartError::Lease)?;

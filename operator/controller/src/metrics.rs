@@ -18,6 +18,11 @@ struct ByReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResource {
     resource: String,
 }
@@ -27,8 +32,10 @@ struct ByResource {
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     finished: Family<ByReason, Counter>,
+    retried: Family<ByReason, Counter>,
     started: Counter,
     failed: Counter,
+    lines: Family<ByOutcome, Counter>,
     leader: Gauge,
     listed: Gauge,
     unreadable: Gauge,
@@ -40,12 +47,15 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(ages: WatchAges) -> Self {
         let mut registry = Registry::with_prefix("ccos");
-        let (finished, started, failed) = (Family::default(), Counter::default(), Counter::default());
+        let (finished, retried, lines) = (Family::default(), Family::default(), Family::default());
+        let (started, failed) = (Counter::default(), Counter::default());
         let (leader, listed, unreadable, watch_age) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Family::default());
         registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
+        registry.register("attempts_retried", "Attempts after which there was another, by their end", retried.clone());
         registry.register("executions_started", "Pods that were made", started.clone());
         registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
+        registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
         registry.register("leader", "1 on the replica that leads", leader.clone());
         registry.register("watchlist_records", "Records of the lists of malicious providers", listed.clone());
         registry.register(
@@ -57,8 +67,10 @@ impl Metrics {
         Self {
             registry: Arc::new(registry),
             finished,
+            retried,
             started,
             failed,
+            lines,
             leader,
             listed,
             unreadable,
@@ -72,6 +84,10 @@ impl Metrics {
         self.finished.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
     }
 
+    pub(crate) fn retried(&self, reason: &str) {
+        self.retried.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
     pub(crate) fn started(&self) {
         self.started.inc();
     }
@@ -83,6 +99,11 @@ impl Metrics {
     pub(crate) fn watchlist(&self, records: usize, faults: usize) {
         self.listed.set(i64::try_from(records).unwrap_or(i64::MAX));
         self.unreadable.set(i64::try_from(faults).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn lined(&self, written: bool) {
+        let outcome = if written { "written" } else { "failed" };
+        self.lines.get_or_create(&ByOutcome { outcome }).inc();
     }
 
     pub(crate) fn leads(&self) {

@@ -18,6 +18,8 @@ const NONCE_MEMORY: Duration = Duration::from_mins(5);
 pub(crate) struct Place {
     /// What it holds.
     pub(crate) weight: Weight,
+    /// Of which namespace.
+    pub(crate) namespace: String,
     /// Of which context.
     pub(crate) line: Line,
 }
@@ -44,10 +46,12 @@ pub(crate) struct Queue {
     /// Who was given a place.
     /// INVARIANT: decided and entered under one lock, so that two executions never see the same free place.
     places: Mutex<HashMap<String, Place>>,
-    /// Who was told to wait for a turn.
-    told: Mutex<HashMap<String, Told>>,
+    /// Who was told to wait for a turn, and when.
+    told: Mutex<HashMap<String, (Told, Instant)>>,
     /// Who showed which nonce first, and when it was last shown.
     nonces: Mutex<HashMap<String, (String, Instant)>>,
+    /// Who lost the right to use the context of an execution.
+    revoked: Mutex<HashMap<String, String>>,
     /// Since when an execution has waited for its runtime.
     without_runtime: Mutex<HashMap<String, Timestamp>>,
 }
@@ -61,17 +65,40 @@ impl Queue {
     /// Gives a place back: it ended, or its pod could not be made. Answers whether there was one.
     pub(crate) fn release(&self, uid: &str) -> bool {
         lock(&self.told).remove(uid);
+        lock(&self.revoked).remove(uid);
         self.places().remove(uid).is_some()
     }
 
     /// Notes that an execution was told to wait for its turn.
     pub(crate) fn tell(&self, uid: &str, told: Told) {
-        lock(&self.told).insert(uid.to_owned(), told);
+        lock(&self.told).insert(uid.to_owned(), (told, Instant::now()));
     }
 
     /// What it was told.
     pub(crate) fn told(&self, uid: &str) -> Option<Told> {
-        lock(&self.told).get(uid).cloned()
+        lock(&self.told).get(uid).map(|(told, _)| told.clone())
+    }
+
+    /// How long ago it was told something.
+    pub(crate) fn told_ago(&self, uid: &str) -> Duration {
+        lock(&self.told).get(uid).map_or(Duration::MAX, |(_, at)| at.elapsed())
+    }
+
+    /// Notes that it was told something just now.
+    pub(crate) fn told_now(&self, uid: &str) {
+        if let Some((_, at)) = lock(&self.told).get_mut(uid) {
+            *at = Instant::now();
+        }
+    }
+
+    /// Notes that the requester of an execution may no longer use its context.
+    pub(crate) fn revoke(&self, uid: &str, requester: &str) {
+        lock(&self.revoked).insert(uid.to_owned(), requester.to_owned());
+    }
+
+    /// Who that is; told once. Should nothing come of it, the next round finds it again.
+    pub(crate) fn revoked(&self, uid: &str) -> Option<String> {
+        lock(&self.revoked).remove(uid)
     }
 
     /// Whether this execution is the first to show this nonce.

@@ -7,11 +7,14 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::build;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
+use ccos_plan::fence::drifted;
 use ccos_plan::receipt::Claims;
+use ccos_plan::retry;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
 use ccos_plan::trust;
+use ccos_policy::Use;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -25,8 +28,9 @@ use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::error::Error;
+use crate::fence;
 use crate::orphans;
-use crate::turn::{Waits, still_waits, turn};
+use crate::turn::{News, Waits, still_waits, turn};
 use crate::update_status::update_status;
 
 /// How long a cache may take to show what was written: then it is looked at again.
@@ -66,8 +70,12 @@ pub(crate) async fn reconcile(object: Arc<CapabilityExecution>, ctx: Arc<Ctx>) -
 
 /// No pod yet: receipt, decision, runtime, turn, children; each of these can end or hold it.
 async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
-    if let Some(Waits { expires }) = still_waits(cached, ctx, now) {
-        return Ok(expires.map_or_else(Action::await_change, |at| until(at, now)));
+    if let Some(at) = retry::next_attempt(cached).filter(|at| *at > now && !step::cancelled(cached)) {
+        return Ok(until(at, now));
+    }
+    let revoked = ctx.queue.revoked(&uid(cached)).is_some();
+    if let Some(waits) = still_waits(cached, ctx, now).filter(|_| !revoked) {
+        return stay(cached, ctx, waits, now).await;
     }
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
@@ -95,10 +103,10 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
-    let gone = || Turn::Wait("its context is gone".to_owned());
+    let gone = || Turn::wait("its context is gone");
     let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, class, ctx));
-    if let Turn::Wait(message) = turn.unwrap_or_else(gone) {
-        return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &message, now).await;
+    if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {
+        return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &wait.message, now).await;
     }
     let started = start(object, ctx, &granted, &found, now).await;
     if !matches!(&started, Ok(Started::Pod)) {
@@ -109,6 +117,22 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         Started::Pod => Ok(Action::await_change()),
         Started::Held(action) => Ok(action),
     }
+}
+
+/// It waits still: it is told its place in the line, if that is new and it was not told something just before.
+async fn stay(object: &CapabilityExecution, ctx: &Ctx, waits: Waits, now: Timestamp) -> Result<Action, Error> {
+    let Waits { expires, news } = waits;
+    let expires = expires.map(|at| until_span(at, now));
+    let again = match news {
+        None => None,
+        Some(News::In(span)) => Some(span),
+        Some(News::Due(message)) => {
+            ctx.queue.told_now(&uid(object));
+            update_status(&ctx.client, object, Draft::of(object, now).moved(&message)).await?;
+            None
+        }
+    };
+    Ok(again.into_iter().chain(expires).min().map_or_else(Action::await_change, Action::requeue))
 }
 
 enum Started {
@@ -127,6 +151,7 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
+    ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
@@ -165,13 +190,17 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
             None if pod.metadata.deletion_timestamp.is_some() => deleted(*ended),
             None => status::checked(*ended, pod),
         };
-        return finish(object, ctx, Draft::of(object, now).ended(Some(&name), &ended), &ended.end).await;
+        return attempt_ended(object, ctx, &name, &ended, now).await;
     }
+    let breach = fence::breached(object, ctx).await?;
     if status::stopping(object).is_some() {
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
-    let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+    let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+    if let Some(requester) = ctx.queue.revoked(&uid(object)) {
+        found.may_use = Use::Forbidden(requester);
+    }
     let why = match &seen {
         Seen::Starting(why) if step::overdue(pod, &ctx.cluster, now) => {
             let warning = dereference::last_warning(&ctx.client, pod).await?;
@@ -180,7 +209,9 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         }
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
-    if let Some(end) = step::stop(object, &found, &ctx.cluster, now).or_else(|| step::drifted(object, pod)).or(why) {
+    let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| drifted(object, pod));
+    if let Some(end) = stop.or(breach).or(why) {
+        ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
         apply::delete_pod(&ctx.client, pod).await?;
@@ -218,7 +249,28 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
 async fn lost(object: &CapabilityExecution, name: &str, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let end = status::stopping(object).unwrap_or_else(|| End::new(EndReason::PodLost, "its pod was deleted"));
     let ended = Ended { end, report: None, started_at: None, finished_at: None };
-    finish(object, ctx, Draft::of(object, now).ended(Some(name), &ended), &ended.end).await
+    attempt_ended(object, ctx, name, &ended, now).await
+}
+
+/// It is over, or there is another attempt: that begins like the first, with the receipt, the right and the turn.
+async fn attempt_ended(
+    object: &CapabilityExecution,
+    ctx: &Ctx,
+    pod: &str,
+    ended: &Ended,
+    now: Timestamp,
+) -> Result<Action, Error> {
+    let draft = Draft::of(object, now);
+    if !retry::again(object, &ended.end) {
+        return finish(object, ctx, draft.ended(Some(pod), ended), &ended.end).await;
+    }
+    if update_status(&ctx.client, object, draft.retrying(pod, ended)).await? {
+        ctx.metrics.retried(ended.end.reason);
+        ctx.tell(object, EventType::Warning, "Retrying", ended.end.reason, &ended.end.message).await;
+    }
+    ctx.queue.release(&uid(object));
+    ctx.waker.peers(object);
+    Ok(Action::await_change())
 }
 
 /// A pod that ended because somebody deleted it.
@@ -235,6 +287,7 @@ async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now:
     } else if ctx.queue.release(&uid(object)) {
         ctx.waker.peers(object);
     }
+    ctx.audit.forget(&uid(object));
     update_status(&ctx.client, object, Draft::of(object, now).observed()).await?;
     match step::delete_at(object) {
         Some(at) if at <= now => {
@@ -256,17 +309,20 @@ async fn hold(
     now: Timestamp,
 ) -> Result<Action, Error> {
     let first = !step::waits(object, reason);
+    if first {
+        ctx.waits(object, reason).await?;
+    }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
-        // It no longer stands in the way of those behind it.
-        ctx.waker.peers(object);
+        if reason != WaitReason::CapacityExhausted {
+            // It no longer stands in the way of those behind it.
+            ctx.waker.peers(object);
+        }
     }
-    Ok(granted_expires(ctx, object, now).await?.map_or_else(Action::await_change, |at| until(at, now)))
-}
-
-async fn granted_expires(ctx: &Ctx, object: &CapabilityExecution, now: Timestamp) -> Result<Option<Timestamp>, Error> {
-    let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
-    Ok(step::expires(&found, now))
+    // From the cache: a context that it does not have yet wakes this one when it comes.
+    let context = dereference::cached_context(&ctx.stores, object);
+    let expires = context.and_then(|context| step::expires_at(&context, now)).filter(|at| *at > now);
+    Ok(expires.map_or_else(Action::await_change, |at| until(at, now)))
 }
 
 /// It waits for its runtime, for a while.
@@ -278,7 +334,7 @@ async fn without_runtime(
     now: Timestamp,
 ) -> Result<Action, Error> {
     let since = ctx.queue.runtime_missing(&uid(object), now);
-    let deadline = step::after(since, &ctx.cluster).unwrap_or(now);
+    let deadline = retry::runtime_by(object, since, &ctx.cluster).unwrap_or(now);
     if now >= deadline {
         ctx.queue.runtime_found(&uid(object));
         let end = End::new(EndReason::RuntimeUnavailable, format!("{missing}; waited {}", ctx.cluster.start_deadline));
@@ -295,9 +351,10 @@ async fn refuse(object: &CapabilityExecution, ctx: &Ctx, end: &End, now: Timesta
 }
 
 async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End) -> Result<Action, Error> {
+    ctx.ends(object, &draft, end).await?;
     if update_status(&ctx.client, object, draft).await? {
         ctx.metrics.finished(end.reason);
-        info!(target: "ccos::audit", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), reason = end.reason, "execution ended");
+        info!(target: "ccos::end", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), reason = end.reason, "execution ended");
         let kind = if end.reason == EndReason::Completed.as_str() { EventType::Normal } else { EventType::Warning };
         ctx.tell(object, kind, "Finished", end.reason, &end.message).await;
     }
@@ -343,6 +400,9 @@ fn uid(object: &CapabilityExecution) -> String {
 
 /// Wakes at a moment, or a little after it: a timer that is early would find nothing to do.
 fn until(at: Timestamp, now: Timestamp) -> Action {
-    let span = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Action::requeue(span + Duration::from_millis(20))
+    Action::requeue(until_span(at, now))
+}
+
+fn until_span(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default() + Duration::from_millis(20)
 }

@@ -13,6 +13,7 @@ use ccos_plan::trust::{LIST_LABEL, TRUST_ROOT};
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::Api;
 use kube::runtime::controller::{Config, Controller};
@@ -20,14 +21,16 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 
-use crate::contexts;
+use crate::contexts::{self, Changed};
 use crate::ctx::Ctx;
 use crate::error::error_policy;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
+use crate::rights;
 use crate::supply::{self, lists::Lists};
+use crate::turn::line;
 use crate::waker::Waker;
 use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch, watch_all};
 
@@ -48,6 +51,7 @@ pub(crate) struct Triggers {
     woken_providers: mpsc::UnboundedReceiver<ObjectRef<CapabilityProvider>>,
     woken_cluster_providers: mpsc::UnboundedReceiver<ObjectRef<ClusterCapabilityProvider>>,
     orphans: mpsc::UnboundedReceiver<Pod>,
+    gone: mpsc::UnboundedReceiver<CapabilityExecution>,
     ended: mpsc::UnboundedReceiver<()>,
 }
 
@@ -60,6 +64,7 @@ pub(crate) fn start(
     client: &Client,
     namespace: &str,
     queue: &Arc<Queue>,
+    changed: &Arc<Changed>,
     lists: &Lists,
     metrics: &Metrics,
 ) -> (Stores, Waker, Triggers) {
@@ -74,8 +79,10 @@ pub(crate) fn start(
     let waker = Waker::new(executions.clone(), wake);
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
+    let (to_gone, gone) = mpsc::unbounded();
     watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
+        let changed = Arc::clone(changed);
         move |touched: Touched<CapabilityExecution>| {
             let Touched { before: _, object, exists } = touched;
             if exists == Exists::No {
@@ -87,7 +94,9 @@ pub(crate) fn start(
                     None => drop(queue.release(&object.uid().unwrap_or_default())),
                 }
                 waker.peers(&object);
+                drop(to_gone.unbounded_send(object.clone()));
             }
+            changed.note(line(&object));
             drop(to_executions.unbounded_send(object));
         }
     });
@@ -118,8 +127,11 @@ pub(crate) fn start(
     watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<SecurityContext>| {
+            let changed = is_news(&touched);
             let object = touched.object;
-            waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
+            if changed {
+                waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
+            }
             drop(to_contexts.unbounded_send(object));
         }
     });
@@ -128,7 +140,9 @@ pub(crate) fn start(
     watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |touched: Touched<ClusterSecurityContext>| {
-            waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
+            if is_news(&touched) {
+                waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
+            }
             drop(to_cluster_contexts.unbounded_send(touched.object));
         }
     });
@@ -175,6 +189,22 @@ pub(crate) fn start(
         move |touched: Touched<_>| {
             let namespace = touched.object.namespace();
             waker.all(|one| one.namespace() == namespace && status::attempted(one).is_none());
+        }
+    });
+    let (network_policies, writer) = reflector::store::<NetworkPolicy>();
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, alive.clone(), {
+        let (waker, executions) = (waker.clone(), executions.clone());
+        move |touched: Touched<NetworkPolicy>| {
+            // Not at its creation, which comes before each pod.
+            if touched.exists == Exists::Yes && touched.before.is_none() {
+                return;
+            }
+            let namespace = touched.object.namespace().unwrap_or_default();
+            let owners = touched.object.owner_references().iter();
+            let owners = owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
+            for object in owners.filter(|object| executions.get(object).is_some()) {
+                waker.one(object);
+            }
         }
     });
     let (keys, writer) = reflector::store::<ConfigMap>();
@@ -224,6 +254,7 @@ pub(crate) fn start(
         runtime_classes,
         nodes,
         quotas,
+        network_policies,
         keys,
         lists: list_maps,
         trust_roots,
@@ -238,9 +269,19 @@ pub(crate) fn start(
         woken_providers,
         woken_cluster_providers,
         orphans: orphans_rx,
+        gone,
         ended,
     };
     (stores, waker, triggers)
+}
+
+/// Whether more than the status or a label of a context changed: of that, what runs under it need not hear.
+fn is_news<K: kube::Resource>(touched: &Touched<K>) -> bool {
+    let of = |object: &K| {
+        let metadata = object.meta();
+        (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
+    };
+    touched.exists == Exists::No || touched.before.as_ref().is_none_or(|before| of(before) != of(&touched.object))
 }
 
 /// What of a node decides whether a runtime is there.
@@ -265,6 +306,7 @@ impl Triggers {
             woken_providers,
             woken_cluster_providers,
             orphans,
+            gone,
             mut ended,
         } = self;
         let few = || Config::default().concurrency(PROVIDERS_AT_ONCE);
@@ -292,6 +334,9 @@ impl Triggers {
             () = providers => {},
             () = cluster_providers => {},
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
+            () = contexts::rounds(&ctx) => {},
+            () = rights::rounds(&ctx) => {},
+            () = each(gone, |object| ctx.vanished(object)) => {},
             _ = ended.next() => {},
         }
     }

@@ -1,8 +1,9 @@
 //! Whose turn it is, from caches and places.
 
-use ccos_crds::CapabilityExecution;
 use ccos_crds::execution::ContextKind;
-use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Weight};
+use ccos_crds::security_context::{InUse, RunningExecution};
+use ccos_crds::{CapabilityExecution, Quantity};
+use ccos_plan::capacity::{self, Bounds, Peer, Ticket, Turn, Wait, Weight};
 use ccos_plan::{AnyContext, build, status, step};
 use ccos_policy::{Admitted, Bytes, Cores};
 use jiff::Timestamp;
@@ -10,12 +11,16 @@ use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::apply;
 use crate::ctx::Ctx;
 use crate::dereference;
 use crate::orphans;
 use crate::queue::{Line, Place, Told};
+
+/// How many executions a context's status names; their number is told besides.
+const SHOWN: usize = 16;
 
 /// Whether it is an execution's turn; if so, it holds its place from here on.
 pub(crate) fn turn(
@@ -31,19 +36,39 @@ pub(crate) fn turn(
     let turn = decide(object, context, weight, &places, ctx);
     let uid = Ticket::of(object).uid;
     match &turn {
-        Turn::Go => drop(places.insert(uid, Place { weight, line: line(object) })),
+        Turn::Go => {
+            let namespace = object.namespace().unwrap_or_default();
+            places.insert(uid, Place { weight, namespace, line: line(object) });
+        }
         Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, ctx)),
     }
     turn
 }
 
+/// How often one that waits is told its place anew.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// And how much longer for each that waits with it: at most five writes a second for a context, however long its line is.
+const EACH: Duration = Duration::from_millis(200);
+
 /// It waits still.
 pub(crate) struct Waits {
     /// When its context ends, and with it the waiting.
     pub(crate) expires: Option<Timestamp>,
+    /// What it is told now, if that is something new.
+    pub(crate) news: Option<News>,
 }
 
-/// For one that was told to wait, and for which nothing has changed but who else waits. By caches alone, and without a write: when a place becomes free, all hear of it and one gets it.
+/// A new place in the line.
+pub(crate) enum News {
+    /// It may be told: this.
+    Due(String),
+    /// It was told something not long ago: so long it waits for the next.
+    In(Duration),
+}
+
+/// For one that was told to wait, and for which nothing has changed but who else waits. By caches alone: when a place
+/// becomes free, all hear of it and one gets it, and of the others each is told its new place now and then.
 pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Option<Waits> {
     let before = ctx.queue.told(&Ticket::of(object).uid)?;
     let context = dereference::cached_context(&ctx.stores, object)?;
@@ -54,8 +79,18 @@ pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestam
     if expires.is_some_and(|at| at <= now) {
         return None;
     }
-    let turn = decide(object, &context, before.weight, &ctx.queue.places(), ctx);
-    matches!(turn, Turn::Wait(_)).then_some(Waits { expires })
+    let Turn::Wait(wait) = decide(object, &context, before.weight, &ctx.queue.places(), ctx) else { return None };
+    Some(Waits { expires, news: news(object, wait, ctx) })
+}
+
+fn news(object: &CapabilityExecution, wait: Wait, ctx: &Ctx) -> Option<News> {
+    let Wait { message, waiting } = wait;
+    if step::waiting_for(object) == Some(message.as_str()) {
+        return None;
+    }
+    let each = EACH.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX));
+    let left = PATIENCE.max(each).saturating_sub(ctx.queue.told_ago(&Ticket::of(object).uid));
+    Some(if left.is_zero() { News::Due(message) } else { News::In(left) })
 }
 
 fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, ctx: &Ctx) -> Told {
@@ -77,11 +112,12 @@ fn decide(
 ) -> Turn {
     let bounds = match Bounds::of(context.spec().capacity.as_ref()) {
         Ok(bounds) => bounds,
-        Err(errors) => return Turn::Wait(errors.to_string()),
+        Err(errors) => return Turn::wait(errors.to_string()),
     };
     let (mine, line) = (Ticket::of(object), line(object));
     let held = places.iter().filter(|(uid, place)| **uid != mine.uid && place.line == line);
-    let mut peers: Vec<Peer> = held.map(|(_, place)| Peer::Holds(place.weight)).collect();
+    let mut peers: Vec<Peer> =
+        held.map(|(_, place)| Peer::Holds { weight: place.weight, namespace: place.namespace.clone() }).collect();
     // Those without a place of this controller's: of an earlier leader's, or in the line.
     peers.extend(ctx.stores.executions.state().iter().filter_map(|peer| {
         let ticket = Ticket::of(peer);
@@ -89,13 +125,42 @@ fn decide(
             return None;
         }
         let waits = !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer);
-        live_weight(peer, ctx).map(Peer::Holds).or_else(|| waits.then_some(Peer::Waits(ticket)))
+        let namespace = ticket.namespace.clone();
+        let holds = live_weight(peer, ctx).map(|weight| Peer::Holds { weight, namespace });
+        holds.or_else(|| waits.then_some(Peer::Waits(ticket)))
     }));
     capacity::turn(&mine, weight, &peers, bounds, &context.display())
 }
 
+/// What the executions of a line hold and wait for, by caches.
+pub(crate) fn in_use(of: &Line, ctx: &Ctx) -> (InUse, Vec<RunningExecution>) {
+    let places = ctx.queue.places();
+    let (mut waiting, mut memory, mut cpu) = (0_i32, 0_u64, 0_u64);
+    let mut running = Vec::new();
+    for object in ctx.stores.executions.state().iter().filter(|one| !status::finished(one) && line(one) == *of) {
+        let place = places.get(&object.uid().unwrap_or_default()).map(|place| place.weight);
+        match place.or_else(|| live_weight(object, ctx)) {
+            Some(weight) => {
+                memory = memory.saturating_add(weight.memory.0);
+                cpu = cpu.saturating_add(weight.cpu.millis);
+                running.push((Ticket::of(object), object.namespace().unwrap_or_default(), object.name_any()));
+            }
+            None => waiting = waiting.saturating_add(i32::from(step::queues(object))),
+        }
+    }
+    running.sort();
+    let use_ = InUse {
+        running: i32::try_from(running.len()).unwrap_or(i32::MAX),
+        waiting,
+        memory: Quantity(Bytes(memory).to_string()),
+        cpu: Quantity(Cores { millis: cpu }.to_string()),
+    };
+    let named = running.into_iter().take(SHOWN).map(|(_, namespace, name)| RunningExecution { namespace, name });
+    (use_, named.collect())
+}
+
 /// Contexts of a namespace share nothing with their namesakes of other namespaces.
-fn line(object: &CapabilityExecution) -> Line {
+pub(crate) fn line(object: &CapabilityExecution) -> Line {
     let reference = &object.spec.context_ref;
     let namespace = match reference.kind {
         ContextKind::SecurityContext => object.namespace(),

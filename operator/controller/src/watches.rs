@@ -12,6 +12,7 @@ use ccos_crds::{
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Resource;
 use kube::api::Api;
@@ -35,6 +36,7 @@ pub(crate) struct Stores {
     pub(crate) runtime_classes: Store<RuntimeClass>,
     pub(crate) nodes: Store<Node>,
     pub(crate) quotas: Store<ResourceQuota>,
+    pub(crate) network_policies: Store<NetworkPolicy>,
     pub(crate) keys: Store<ConfigMap>,
     pub(crate) lists: Store<ConfigMap>,
     pub(crate) trust_roots: Store<ConfigMap>,
@@ -54,6 +56,7 @@ impl Stores {
             self.runtime_classes.wait_until_ready(),
             self.nodes.wait_until_ready(),
             self.quotas.wait_until_ready(),
+            self.network_policies.wait_until_ready(),
             self.keys.wait_until_ready(),
             self.lists.wait_until_ready(),
             self.trust_roots.wait_until_ready(),

@@ -95,9 +95,15 @@ pub const fn end(reason: EndReason) -> &'static str {
         }
         EndReason::UseRevoked => "ask for the RBAC verb `use` on the context again, then create a new execution",
         EndReason::Cancelled => "nothing: it was asked for; create a new execution to run it after all",
-        EndReason::Evicted => "create a new execution; if it happens often, the node lacks memory or disk",
-        EndReason::PodLost => "create a new execution, and find out who deleted the pod",
-        EndReason::NodeLost => "create a new execution: its node is gone",
+        EndReason::Evicted => {
+            "create a new execution, with retries if it stands being run more than once; if it happens often, the node lacks memory or disk"
+        }
+        EndReason::PodLost => {
+            "create a new execution, with retries if it stands being run more than once, and find out who deleted the pod"
+        }
+        EndReason::NodeLost => {
+            "create a new execution, with retries if it stands being run more than once: its node is gone"
+        }
         EndReason::ImagePullFailed => {
             "check the provider's image reference and pullSecrets, and that nodes reach the registry"
         }
@@ -109,7 +115,7 @@ pub const fn end(reason: EndReason) -> &'static str {
         }
         EndReason::StartDeadlineExceeded => "look at the events of the pod: it did not start in time",
         EndReason::ConfinementFailed => {
-            "tell the administrator: the node does not hold what the cluster's profile promises, so the code was not started"
+            "tell the administrator: the node does not hold what the cluster's profile promises, or somebody changed the pod's labels or its network policy, as the message says"
         }
         EndReason::ConflictingNetworkPolicy => {
             "remove the NetworkPolicy that the message names, or narrow its podSelector: it would open the pod"

@@ -1,6 +1,9 @@
-//! The queue: who may start, of those that share a context's capacity. First come, first served.
+//! The queue: who may start, of those that share a context's capacity. Within a namespace, first come, first served; the
+//! namespaces that share a context take turns, so that two hundred of one don't keep another's single one waiting.
 
 use ccos_crds::CapabilityExecution;
+use std::collections::BTreeMap;
+
 use ccos_crds::security_context::Capacity;
 use ccos_policy::{Bytes, Cores};
 use jiff::Timestamp;
@@ -66,18 +69,25 @@ pub struct Weight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// It holds capacity.
-    Holds(Weight),
+    Holds {
+        /// How much.
+        weight: Weight,
+        /// Its namespace.
+        namespace: String,
+    },
     /// It waits for capacity, since then.
     Waits(Ticket),
 }
 
-/// The place in the queue: older first, and among those of the same second by UID, so that all see one order.
+/// The place in a namespace's queue: older first, and among those of the same second by UID, so that all see one order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
     /// When the execution was created.
     pub created: Timestamp,
     /// Its UID.
     pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
 }
 
 impl Ticket {
@@ -87,6 +97,7 @@ impl Ticket {
         Self {
             created: object.creation_timestamp().map_or(Timestamp::MAX, |time| time.0),
             uid: object.uid().unwrap_or_default(),
+            namespace: object.namespace().unwrap_or_default(),
         }
     }
 }
@@ -96,24 +107,45 @@ impl Ticket {
 pub enum Turn {
     /// It may start.
     Go,
-    /// It waits; the text says for what.
-    Wait(String),
+    /// It waits.
+    Wait(Wait),
+}
+
+/// Why an execution waits, and how long the line is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// For people.
+    pub message: String,
+    /// How many wait, itself included.
+    pub waiting: u64,
+}
+
+impl Turn {
+    /// It waits for something that has no line.
+    #[must_use]
+    pub fn wait(message: impl Into<String>) -> Self {
+        Self::Wait(Wait { message: message.into(), waiting: 1 })
+    }
 }
 
 /// Decides whose turn it is.
 #[must_use]
 pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], bounds: Bounds, context: &str) -> Turn {
-    let mut ahead = 0_u64;
-    let mut holding = 0_u64;
+    let (mut holding, mut waiting) = (0_u64, 1_u64);
     let (mut memory, mut cpu) = (weight.memory.0, weight.cpu.millis);
+    let mut lines: BTreeMap<&str, Queue<'_>> = BTreeMap::new();
+    lines.entry(&mine.namespace).or_default().waits.push(mine);
     for peer in peers {
         match peer {
-            Peer::Waits(ticket) if ticket < mine => ahead += 1,
-            Peer::Waits(_) => {}
-            Peer::Holds(weight) => {
+            Peer::Waits(ticket) => {
+                waiting += 1;
+                lines.entry(&ticket.namespace).or_default().waits.push(ticket);
+            }
+            Peer::Holds { weight, namespace } => {
                 holding += 1;
                 memory = memory.saturating_add(weight.memory.0);
                 cpu = cpu.saturating_add(weight.cpu.millis);
+                lines.entry(namespace).or_default().holding += 1;
             }
         }
     }
@@ -126,11 +158,44 @@ pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], bounds: Bounds, conte
             format!("with this one, executions of {context} would hold {} of its {limit} CPU", Cores { millis: cpu })
         })
     };
+    let ahead = ahead(mine, lines.into_values());
+    let place = format!("{} of {waiting} that wait", ordinal(ahead + 1));
     match (full, ahead) {
         (None, 0) => Turn::Go,
-        (None, ahead) => Turn::Wait(format!("{ahead} came before it")),
-        (Some(full), ahead) => Turn::Wait(format!("{full}; {ahead} came before it")),
+        (None, _) => Turn::Wait(Wait { message: place, waiting }),
+        (Some(full), _) => Turn::Wait(Wait { message: format!("{full}; {place}"), waiting }),
     }
+}
+
+/// What a namespace has of a context.
+#[derive(Default)]
+struct Queue<'a> {
+    holding: u64,
+    waits: Vec<&'a Ticket>,
+}
+
+/// How many come first. Each that waits counts those of its namespace that hold a place or stand before it: who has the
+/// fewest is next, so that the namespaces take turns, and a newcomer's first comes before another's second.
+fn ahead<'a>(mine: &Ticket, lines: impl Iterator<Item = Queue<'a>>) -> u64 {
+    let mut shares: Vec<(u64, &Ticket)> = Vec::new();
+    for Queue { holding, mut waits } in lines {
+        waits.sort_unstable();
+        shares.extend((holding..).zip(waits));
+    }
+    let own = shares.iter().find(|(_, ticket)| *ticket == mine).copied();
+    let before = shares.iter().filter(|share| own.is_some_and(|own| **share < own));
+    u64::try_from(before.count()).unwrap_or(u64::MAX)
+}
+
+/// `1st`, `2nd`, `11th`.
+fn ordinal(number: u64) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (1, teen) if teen != 11 => "st",
+        (2, teen) if teen != 12 => "nd",
+        (3, teen) if teen != 13 => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
 }
 
 #[cfg(test)]
@@ -141,12 +206,71 @@ mod tests {
     const THREE: Bounds = Bounds { executions: 3, memory: None, cpu: None };
 
     fn ticket(second: i64, uid: &str) -> Ticket {
-        Ticket { created: Timestamp::from_second(second).unwrap(), uid: uid.to_owned() }
+        of("data", second, uid)
+    }
+
+    fn of(namespace: &str, second: i64, uid: &str) -> Ticket {
+        let created = Timestamp::from_second(second).unwrap();
+        Ticket { created, uid: uid.to_owned(), namespace: namespace.to_owned() }
+    }
+
+    fn holds(namespace: &str) -> Peer {
+        Peer::Holds { weight: SMALL, namespace: namespace.to_owned() }
+    }
+
+    fn message(turn: Turn) -> String {
+        match turn {
+            Turn::Wait(wait) => wait.message,
+            Turn::Go => "go".to_owned(),
+        }
+    }
+
+    /// Starts one after the other, of as many as wait, and says who it was.
+    fn order(mut waiting: Vec<Ticket>, mut held: Vec<Peer>) -> Vec<String> {
+        let many = Bounds { executions: 1000, memory: None, cpu: None };
+        let mut order = Vec::new();
+        while !waiting.is_empty() {
+            let next = waiting.iter().position(|mine| {
+                let others = waiting.iter().filter(|one| *one != mine).cloned().map(Peer::Waits);
+                let peers: Vec<Peer> = others.chain(held.iter().cloned()).collect();
+                turn(mine, SMALL, &peers, many, "C") == Turn::Go
+            });
+            let next = waiting.remove(next.expect("somebody is next"));
+            held.push(holds(&next.namespace));
+            order.push(next.uid);
+        }
+        order
+    }
+
+    #[test]
+    fn namespaces_take_turns_and_within_one_it_is_first_come_first_served() {
+        let waiting = vec![of("a", 1, "a1"), of("a", 2, "a2"), of("a", 3, "a3"), of("b", 9, "b1"), of("b", 10, "b2")];
+        assert_eq!(order(waiting.clone(), vec![]), ["a1", "b1", "a2", "b2", "a3"]);
+        // Who holds two already comes after who holds none.
+        assert_eq!(order(waiting, vec![holds("a"), holds("a")]), ["b1", "b2", "a1", "a2", "a3"]);
+    }
+
+    #[test]
+    fn two_hundred_of_a_namespace_do_not_keep_anothers_one_waiting() {
+        let mut waiting: Vec<Ticket> = (0..200).map(|at| of("a", at, &format!("a{at:03}"))).collect();
+        waiting.push(of("b", 500, "b"));
+        assert_eq!(order(waiting, vec![holds("a"); 5])[0], "b");
+    }
+
+    #[test]
+    fn who_waits_is_told_its_place() {
+        let peers = [holds("a"), holds("a"), holds("b"), Peer::Waits(of("a", 1, "x")), Peer::Waits(of("b", 2, "y"))];
+        let turn = |mine: &Ticket| message(turn(mine, SMALL, &peers, THREE, "C"));
+        assert_eq!(turn(&of("a", 3, "z")), "3 of 3 executions of C run; 3rd of 3 that wait");
+        assert_eq!(turn(&of("b", 1, "z")), "3 of 3 executions of C run; 1st of 3 that wait");
+        assert_eq!(turn(&of("c", 9, "z")), "3 of 3 executions of C run; 1st of 3 that wait");
+        let ordinals: Vec<String> = [1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 111].map(ordinal).into();
+        assert_eq!(ordinals.join(" "), "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 101st 111th");
     }
 
     #[test]
     fn the_fourth_of_three_waits() {
-        let peers = vec![Peer::Holds(SMALL); 3];
+        let peers = vec![holds("data"); 3];
         assert!(matches!(turn(&ticket(9, "d"), SMALL, &peers, THREE, "C"), Turn::Wait(_)));
         assert_eq!(turn(&ticket(9, "d"), SMALL, &peers[..2], THREE, "C"), Turn::Go);
     }
@@ -161,7 +285,7 @@ mod tests {
 
     #[test]
     fn memory_and_cpu_bound_the_sum() {
-        let peers = [Peer::Holds(SMALL)];
+        let peers = [holds("data")];
         let memory = Bounds { memory: Some(Bytes((2 << 20) - 1)), ..THREE };
         assert!(matches!(turn(&ticket(1, "a"), SMALL, &peers, memory, "C"), Turn::Wait(_)));
         let exactly = Bounds { memory: Some(Bytes(2 << 20)), cpu: Some(Cores { millis: 200 }), ..THREE };

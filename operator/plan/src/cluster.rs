@@ -1,7 +1,10 @@
 //! What the cluster can do, as its administrators say in Helm values.
 
-use ccos_policy::Isolations;
+use ccos_policy::{Ceiling, Isolations};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::wire::{self, FieldErrors};
 
 /// The file that the chart mounts into the controller and the webhook, and that `ccos check --profile` reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +20,9 @@ pub struct ClusterProfile {
     pub start_deadline: String,
     /// What each isolation can do. One that is not here is not there.
     pub isolations: Isolations,
+    /// What contexts may grant whose author has no right to escalate; absent: whatever they list, but not level `Full`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Value>,
 }
 
 fn start_deadline() -> String {
@@ -37,6 +43,9 @@ pub enum ProfileError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The ceiling can't be understood.
+    #[error("{0}")]
+    Ceiling(FieldErrors),
 }
 
 impl ClusterProfile {
@@ -47,7 +56,16 @@ impl ClusterProfile {
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
         let profile: Self = serde_saphyr::from_str(text).map_err(|error| ProfileError::Syntax(error.to_string()))?;
         profile.start_deadline_millis()?;
+        profile.ceiling()?;
         Ok(profile)
+    }
+
+    /// The ceiling; the one that bounds nothing where there is none.
+    ///
+    /// # Errors
+    /// If it can't be understood; [`Self::parse`] has looked.
+    pub fn ceiling(&self) -> Result<Ceiling, ProfileError> {
+        self.ceiling.as_ref().map_or_else(|| Ok(Ceiling::default()), wire::ceiling).map_err(ProfileError::Ceiling)
     }
 
     /// The start deadline, in milliseconds.

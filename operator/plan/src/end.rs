@@ -69,7 +69,7 @@ names! {
         RuntimeUnavailable,
         /// Its pod did not start in time.
         StartDeadlineExceeded,
-        /// Its confinement could not be proven; the code did not start.
+        /// Its confinement could not be proven, and the code did not start; or somebody took a part of it away while it ran.
         ConfinementFailed,
         /// Another NetworkPolicy opens its pod.
         ConflictingNetworkPolicy,
@@ -78,6 +78,29 @@ names! {
         /// ccos failed.
         InternalError,
     }
+}
+
+impl EndReason {
+    /// After these an attempt is tried again, if there may be another: none of them is the code's doing.
+    pub const RETRIED: [Self; 4] = [Self::Evicted, Self::PodLost, Self::NodeLost, Self::RuntimeUnavailable];
+
+    /// After these only where they are named. After no other: what was refused, stopped or asked for does not come out
+    /// otherwise by trying, and a confinement that failed is not tried until it holds.
+    pub const RETRIED_IF_NAMED: [Self; 13] = [
+        Self::NonZeroExit,
+        Self::Signaled,
+        Self::WallTimeExceeded,
+        Self::CPUTimeExceeded,
+        Self::MemoryExceeded,
+        Self::DiskExceeded,
+        Self::OutputTooLarge,
+        Self::InvalidResult,
+        Self::ResultTooLarge,
+        Self::ImagePullFailed,
+        Self::VolumeUnavailable,
+        Self::StartDeadlineExceeded,
+        Self::InternalError,
+    ];
 }
 
 names! {

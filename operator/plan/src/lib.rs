@@ -1,7 +1,7 @@
 //! Between the wire and the decision, and between the decision and the cluster.
 //!
 //! Functions of values: no `async`, no client, no clock but an argument. The webhook and the CLI use [`wire`] and
-//! [`receipt`]; the controller also [`step`], [`build`] and [`status`].
+//! [`receipt`]; the controller also [`step`], [`build`] and [`status`]. What they do is told by [`record`].
 
 pub mod advice;
 pub mod build;
@@ -9,9 +9,12 @@ pub mod capacity;
 pub mod cluster;
 pub mod digest;
 pub mod end;
+pub mod fence;
 pub mod object;
 pub mod receipt;
+pub mod record;
 pub mod reference;
+pub mod retry;
 pub mod review;
 pub mod schema;
 pub mod status;

@@ -3,10 +3,12 @@
 use ccos_crds::execution::{ContextKind, ContextRef, ProviderKind};
 use ccos_crds::provider::{CapabilityProviderSpec, CapabilityProviderStatus};
 use ccos_crds::{
-    CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext, SecurityContextSpec,
+    CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, DEFAULT_CLUSTER_CONTEXT_LABEL,
+    DEFAULT_CONTEXT_LABEL, SecurityContext, SecurityContextSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A SecurityContext or a ClusterSecurityContext.
@@ -75,6 +77,19 @@ pub const fn context_kind(kind: ContextKind) -> &'static str {
         ContextKind::SecurityContext => "SecurityContext",
         ContextKind::ClusterSecurityContext => "ClusterSecurityContext",
     }
+}
+
+/// The context that a namespace's labels name for executions that name none. One of the namespace wins over one of the
+/// cluster.
+#[must_use]
+pub fn default_context(labels: &BTreeMap<String, String>) -> Option<ContextRef> {
+    [
+        (ContextKind::SecurityContext, DEFAULT_CONTEXT_LABEL),
+        (ContextKind::ClusterSecurityContext, DEFAULT_CLUSTER_CONTEXT_LABEL),
+    ]
+    .into_iter()
+    .find_map(|(kind, label)| labels.get(label).map(|name| ContextRef { kind, name: name.clone() }))
+    .filter(|reference| !reference.is_absent())
 }
 
 /// The resource that RBAC speaks of.

@@ -67,7 +67,7 @@ pub struct Claims {
 }
 
 /// Who asked, as the API server knew them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Requester {
     /// The user's name.
@@ -210,6 +210,16 @@ pub fn has_nonce(text: &str, nonce: &str) -> bool {
     text.len() <= RECEIPT_LIMIT
         && text.contains(nonce)
         && serde_json::from_str::<Envelope>(text).is_ok_and(|envelope| envelope.claims.nonce == nonce)
+}
+
+/// Who a receipt was given to, by its own word, which is not verified: good to know whom to ask about, and not to allow
+/// anything by.
+#[must_use]
+pub fn requester(text: &str) -> Option<Requester> {
+    if text.len() > RECEIPT_LIMIT {
+        return None;
+    }
+    serde_json::from_str::<Envelope>(text).ok().map(|envelope| envelope.claims.requester)
 }
 
 /// The receipt of a stored execution, held against the object and against what it speaks of.

@@ -23,7 +23,8 @@ pub fn status() -> String {
     }
     text.push_str(
         "\nFields of status that nothing fills in yet: `denials`, `deniedMore`, `result.configMapRef`, `usage.bytesSent`,\n\
-         `usage.bytesReceived`, `usage.connections`. Not there yet: ExecutionPolicy, the cluster's ceiling, the signed audit trail.\n",
+         `usage.bytesReceived`, `usage.connections`. Not there yet: ExecutionPolicy.
+",
     );
     text
 }

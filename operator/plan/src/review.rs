@@ -1,6 +1,6 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
-use ccos_crds::CapabilityExecution;
+use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL};
 use ccos_policy::{Decision, Denials, Found, Isolations, Reason, Snapshot, Use};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -22,10 +22,9 @@ pub struct References {
     pub trust: Trust,
 }
 
-/// What comes of a review. Short-lived, so that its size matters less than a box in every match.
+/// What comes of a review.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-#[expect(clippy::large_enum_variant, reason = "see above")]
 pub enum Verdict {
     /// The object can't be understood: it is invalid, whatever is granted.
     Invalid(FieldErrors),
@@ -41,6 +40,9 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
     };
     let reference = &object.spec.context_ref;
     let context = match &found.context {
+        None if reference.is_absent() => Found::Invalid(format!(
+            "none is named, and the namespace has no label {DEFAULT_CONTEXT_LABEL} or {DEFAULT_CLUSTER_CONTEXT_LABEL} that names its default: name one, or ask for the label"
+        )),
         None => Found::Missing(context_display(reference.kind, &reference.name)),
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
@@ -88,7 +90,11 @@ pub fn rejection(object: &CapabilityExecution, denials: &Denials) -> String {
         Some(name) => name.clone(),
         None => object.metadata.generate_name.clone().unwrap_or_else(|| object.name_any()),
     };
-    let context = context_display(object.spec.context_ref.kind, &object.spec.context_ref.name);
+    let reference = &object.spec.context_ref;
+    if reference.is_absent() {
+        return format!("CapabilityExecution {name:?} is refused:\n{denials}");
+    }
+    let context = context_display(reference.kind, &reference.name);
     if denials.iter().any(|denial| exceeds(denial.reason())) {
         format!("CapabilityExecution {name:?} requires more than {context} grants:\n{denials}")
     } else {

@@ -58,6 +58,19 @@ pub fn faults(kind: &str, object: &Value) -> Vec<FieldError> {
     faults.0
 }
 
+/// All that is wrong with the structure of a part of a spec, such as `permissions` of a SecurityContext, that is written
+/// elsewhere, at `at`.
+#[must_use]
+pub fn faults_of_part(kind: &str, part: &str, value: &Value, at: &str) -> Vec<FieldError> {
+    let mut faults = Faults(Vec::new());
+    let schema = SPECS.iter().find(|(known, _)| *known == kind).and_then(|(_, spec)| spec.get("properties")?.get(part));
+    match schema {
+        Some(schema) => faults.look(schema, value, at),
+        None => faults.add(at, format!("{part:?} is no part of a {kind}")),
+    }
+    faults.0
+}
+
 struct Faults(Vec<FieldError>);
 
 impl Faults {

@@ -82,6 +82,12 @@ impl Draft {
         self
     }
 
+    /// The status as it is so far.
+    #[must_use]
+    pub const fn status(&self) -> &CapabilityExecutionStatus {
+        &self.status
+    }
+
     /// The status, if it differs from the object's.
     #[must_use]
     pub fn changed(self, object: &CapabilityExecution) -> Option<CapabilityExecutionStatus> {
@@ -129,10 +135,22 @@ impl Draft {
         self
     }
 
+    /// It waits still, at another place of the line.
+    #[must_use]
+    pub fn moved(mut self, message: &str) -> Self {
+        let reason = WaitReason::CapacityExhausted.as_str();
+        self.set(conditions::QUEUED, "True", reason, message);
+        self.set(conditions::SUCCEEDED, "Unknown", reason, message);
+        self
+    }
+
     /// Its pod was created.
     #[must_use]
     pub fn starting(self, granted: &Granted, pod: &str) -> Self {
         let mut draft = self.attempt(pod);
+        // Of an earlier attempt.
+        draft.status.enforcement = Vec::new();
+        (draft.status.result, draft.status.usage) = (None, None);
         draft.admitted(granted);
         draft.fenced();
         draft
@@ -191,18 +209,42 @@ impl Draft {
         self
     }
 
-    /// It ended.
-    #[must_use]
-    pub fn ended(mut self, pod: Option<&str>, ended: &Ended) -> Self {
+    /// An attempt ended.
+    fn close(&mut self, pod: &str, ended: &Ended) {
         let Ended { end, report, started_at, finished_at } = ended;
-        let succeeded = if end.reason == EndReason::Completed.as_str() { "True" } else { "False" };
-        if let Some(attempt) =
-            pod.and_then(|pod| self.status.attempts.iter_mut().find(|attempt| attempt.pod_name == pod))
-        {
+        if let Some(attempt) = self.status.attempts.iter_mut().find(|attempt| attempt.pod_name == pod) {
             attempt.reason = Some(end.reason.to_owned());
             attempt.exit_code = report.as_ref().and_then(|report| report.exit_code);
             attempt.started_at = started_at.map(Time).or(attempt.started_at.take());
             attempt.finished_at = Some(Time(finished_at.unwrap_or(self.now)));
+        }
+    }
+
+    /// An attempt ended, and there will be another.
+    #[must_use]
+    pub fn retrying(mut self, pod: &str, ended: &Ended) -> Self {
+        self.close(pod, ended);
+        let message = format!(
+            "attempt {} ended as {}: {}; there will be another",
+            self.status.attempts.len(),
+            ended.end.reason,
+            ended.end.message
+        );
+        self.set(conditions::QUEUED, "False", RETRYING, "");
+        self.set(conditions::ISOLATED, "Unknown", RETRYING, "");
+        self.set(conditions::STARTED, "Unknown", RETRYING, "");
+        self.set(conditions::SUCCEEDED, "Unknown", RETRYING, &message);
+        self.set(conditions::FINISHED, "False", RETRYING, "");
+        self
+    }
+
+    /// It ended.
+    #[must_use]
+    pub fn ended(mut self, pod: Option<&str>, ended: &Ended) -> Self {
+        let Ended { end, report, started_at, finished_at: _ } = ended;
+        let succeeded = if end.reason == EndReason::Completed.as_str() { "True" } else { "False" };
+        if let Some(pod) = pod {
+            self.close(pod, ended);
         }
         if started_at.is_some() {
             self.set(conditions::STARTED, "True", "Running", "");
@@ -265,6 +307,9 @@ impl Draft {
     }
 }
 
+/// The reason of the conditions between two attempts.
+const RETRYING: &str = "Retrying";
+
 /// The reason of `Succeeded` while a pod is being stopped; the message begins with the end's reason.
 const STOPPING: &str = "Stopping";
 
@@ -283,10 +328,19 @@ pub fn finished(object: &CapabilityExecution) -> bool {
     condition(object, conditions::FINISHED).is_some_and(|one| one.status == "True")
 }
 
-/// The pod of the attempt, as an earlier status has it.
+/// The pod of the attempt that runs, or of the last one of an execution that is over, as an earlier status has it.
 #[must_use]
 pub fn attempted(object: &CapabilityExecution) -> Option<&str> {
-    object.status.as_ref()?.attempts.last().map(|attempt| attempt.pod_name.as_str())
+    let last = object.status.as_ref()?.attempts.last()?;
+    (last.reason.is_none() || finished(object)).then_some(last.pod_name.as_str())
+}
+
+/// The number of the attempt that runs, or of the next where none does, or of the last of an execution that is over. From 1.
+#[must_use]
+pub fn attempt_number(object: &CapabilityExecution) -> usize {
+    let attempts = object.status.as_ref().map_or(&[][..], |status| &status.attempts);
+    let next = attempts.last().is_some_and(|last| last.reason.is_some()) && !finished(object);
+    attempts.len().max(1) + usize::from(next)
 }
 
 fn condition<'a>(object: &'a CapabilityExecution, kind: &str) -> Option<&'a Condition> {

@@ -2,7 +2,7 @@
 
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
-use ccos_policy::{Decision, OnExpiry, Reason};
+use ccos_policy::{Decision, OnExpiry, Reason, Use};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -52,7 +52,7 @@ pub fn permit(
     cluster: &ClusterProfile,
     now: Timestamp,
 ) -> Permit {
-    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+    if cancelled(object) {
         return Permit::Refused(End::new(EndReason::Cancelled, "cancelled before it started"));
     }
     let admitted = match review(object, found, &cluster.isolations, now) {
@@ -145,7 +145,7 @@ pub fn runtime<'a>(
 /// Why a live attempt has to stop, if it has to.
 #[must_use]
 pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterProfile, now: Timestamp) -> Option<End> {
-    if object.spec.desired_state == Some(DesiredState::Cancelled) {
+    if cancelled(object) {
         return Some(End::new(EndReason::Cancelled, "cancelled by desiredState"));
     }
     if let Some(end) = turned_malicious(found) {
@@ -158,6 +158,10 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
     let expired = ends.and_then(|expiry| expiry.at).filter(|at| now >= *at);
     if let Some(at) = expired.filter(|_| ends.is_none_or(|expiry| expiry.on_expiry == OnExpiry::Stop)) {
         return Some(End::new(EndReason::ContextExpired, format!("{} expired at {at}", context.display())));
+    }
+    if let Use::Forbidden(requester) = &found.may_use {
+        let why = format!("{requester} may no longer use {}: the right was taken away", context.display());
+        return Some(End::new(EndReason::UseRevoked, why));
     }
     let decision = object.status.as_ref()?.decision.as_ref();
     let by = decision.map(|decision| (decision.context_uid.as_str(), decision.context_generation));
@@ -239,6 +243,12 @@ pub fn delete_at(object: &CapabilityExecution) -> Option<Timestamp> {
     finished.last_transition_time.0.checked_add(SignedDuration::from_secs(i64::from(seconds))).ok()
 }
 
+/// Whether it is to end by the user's will.
+#[must_use]
+pub fn cancelled(object: &CapabilityExecution) -> bool {
+    object.spec.desired_state == Some(DesiredState::Cancelled)
+}
+
 /// Whether it waits by the user's will.
 #[must_use]
 pub fn suspended(object: &CapabilityExecution) -> bool {
@@ -263,6 +273,13 @@ pub fn waits(object: &CapabilityExecution, reason: WaitReason) -> bool {
     all.iter().any(|one| one.type_ == conditions::QUEUED && one.status == "True" && one.reason == reason.as_str())
 }
 
+/// What one that waits for its turn was told.
+#[must_use]
+pub fn waiting_for(object: &CapabilityExecution) -> Option<&str> {
+    let queued = object.status.as_ref()?.conditions.iter().find(|one| one.type_ == conditions::QUEUED)?;
+    (queued.reason == WaitReason::CapacityExhausted.as_str()).then_some(queued.message.as_str())
+}
+
 /// When the context ends, if that lies ahead.
 #[must_use]
 pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
@@ -273,17 +290,4 @@ pub fn expires(found: &References, now: Timestamp) -> Option<Timestamp> {
 #[must_use]
 pub fn expires_at(context: &AnyContext, now: Timestamp) -> Option<Timestamp> {
     wire::context(context, now).ok()?.expiry.at
-}
-
-/// A pod whose labels were changed has left the network policy that selects it.
-#[must_use]
-pub fn drifted(object: &CapabilityExecution, pod: &Pod) -> Option<End> {
-    let labels = pod.labels();
-    let drifted = build::names::labels(object).iter().any(|(key, value)| labels.get(key) != Some(value));
-    drifted.then(|| {
-        End::new(
-            EndReason::ConfinementFailed,
-            "the labels of its pod were changed, by which its network policy selects it",
-        )
-    })
 }

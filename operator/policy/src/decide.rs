@@ -1,6 +1,7 @@
 //! The decision itself, in the seed's order. It knows nothing of Kubernetes, and collects every reason instead of
 //! stopping at the first, so that a user fixes a file once.
 
+pub mod ceiling;
 mod enforce;
 mod grants;
 mod limits;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use cause::{Bound, Cause, LimitBound, Outside, Why};
+pub use cause::{Bound, Cause, Excess, LimitBound, Outside, Why};
 pub use field::FieldPath;
 
 use crate::isolation::Isolation;
@@ -84,6 +84,12 @@ impl Denial {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         self.cause.reason()
+    }
+
+    /// What was required that is denied, where there is such a thing.
+    #[must_use]
+    pub fn required(&self) -> Option<String> {
+        self.cause.value()
     }
 
     /// The message, for people, without the field: `status.details.causes` has a place of its own for that.

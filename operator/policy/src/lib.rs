@@ -14,6 +14,7 @@ mod places;
 pub mod reason;
 pub mod request;
 
+pub use decide::ceiling::{Ceiling, exceeds};
 pub use decide::decide;
 pub use decision::{Admitted, Cause, Decision, Denial, Denials, FieldPath};
 pub use isolation::{Isolation, IsolationProfile, Isolations};

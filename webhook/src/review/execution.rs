@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{Allowed, Refusal, Verdict};
-use crate::admission::Request;
+use crate::admission::{Change, Request};
 use crate::receipt;
 use crate::references::Found;
 use crate::rights::{Question, Verb};
@@ -52,11 +52,13 @@ pub fn decide(
     Err(Refusal::Denied { message: rejection(object, &denials), denials })
 }
 
-/// The mutating webhook's answer to what was admitted: a receipt of its own instead of whatever the client sent.
+/// The mutating webhook's answer to what was admitted: a receipt of its own instead of whatever the client sent, over the
+/// object with the context that was filled in where `given` has none.
 ///
 /// # Errors
 /// If no receipt can be made.
 pub fn stamped(
+    given: &CapabilityExecution,
     object: &CapabilityExecution,
     request: &Request,
     found: &Found,
@@ -70,7 +72,12 @@ pub fn stamped(
     };
     let receipt = receipt::stamp(object, request, (context, provider), admitted, key, now)
         .map_err(|error| Refusal::try_again(&error))?;
-    Ok(Allowed { changes: receipt::change(object, Some(&receipt)).into_iter().collect(), warnings: Vec::new() })
+    let context = given.spec.context_ref.is_absent().then(|| Change::Add {
+        path: "/spec/contextRef".to_owned(),
+        value: serde_json::json!(object.spec.context_ref),
+    });
+    let changes = context.into_iter().chain(receipt::change(object, Some(&receipt))).collect();
+    Ok(Allowed { changes, warnings: Vec::new() })
 }
 
 /// The mutating webhook's answer to a change: the receipt stays what it was.

@@ -3,20 +3,40 @@
 use ccos_plan::object::provider_kind;
 use ccos_plan::wire::{self, FieldError};
 use ccos_plan::{AnyContext, AnyProvider, trust};
-use ccos_policy::{Cause, Denial, Denials, Unheld};
+use ccos_policy::{Cause, Ceiling, Context, Denial, Denials, Level, Unheld, exceeds};
 use ccos_supply::watchlist::Watchlist;
 use jiff::Timestamp;
 
 use super::{Allowed, Refusal, Verdict};
-use crate::rights::Question;
+use crate::rights::{Question, Verb};
 
-/// A context that its author wants to write. `refused` are the questions about the author that were answered with no.
+/// What a context grants beyond the cluster's ceiling: for that, its author needs the right to escalate. Not of `Full`,
+/// which needs it in every cluster; nor of one that can't be understood, which is refused.
+#[must_use]
+pub fn above(object: &AnyContext, ceiling: &Ceiling, now: Timestamp) -> Option<Denials> {
+    let parsed: Context = wire::context(object, now).ok()?;
+    if parsed.level == Level::Full { None } else { exceeds(&parsed, ceiling) }
+}
+
+/// A context that its author wants to write. `refused` are the questions about the author that were answered with no,
+/// `above` is what it grants beyond the ceiling.
 ///
 /// # Errors
 /// All fields that can't be understood; otherwise all that the author may not grant.
-pub fn context(object: &AnyContext, requester: &str, refused: &[Question], now: Timestamp) -> Verdict {
+pub fn context(
+    object: &AnyContext,
+    requester: &str,
+    refused: &[Question],
+    above: Option<Denials>,
+    now: Timestamp,
+) -> Verdict {
     let parsed = wire::context(object, now).map_err(Refusal::Invalid)?;
-    may_write(requester, refused)?;
+    match above {
+        Some(above) if refused.iter().any(|question| question.verb == Verb::Escalate) => {
+            return Err(above_ceiling(object, requester, refused, above));
+        }
+        Some(_) | None => may_write(requester, refused)?,
+    }
     let expired = parsed.expiry.at.filter(|at| *at <= now);
     let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
     let unheld = parsed
@@ -52,6 +72,21 @@ fn unlisted(object: &AnyProvider, watchlist: &Watchlist) -> Result<(), Refusal> 
     let name = object.metadata().name.as_deref().unwrap_or_default();
     let message = format!("{} {name:?} is refused:\n{denials}", provider_kind(object.kind()));
     Err(Refusal::Denied { message, denials })
+}
+
+/// With what else its author may not: all reasons come at once.
+fn above_ceiling(object: &AnyContext, requester: &str, refused: &[Question], above: Denials) -> Refusal {
+    let others = refused.iter().filter(|question| question.verb != Verb::Escalate);
+    let others = Denials::from_vec(others.map(|question| question.denial(requester)).collect());
+    let denials = match others {
+        Some(others) => above.and(others),
+        None => above,
+    };
+    let message = format!(
+        "{} grants more than the cluster's ceiling, and {requester} may not escalate it; narrow it, or ask for the RBAC verb `escalate` on it:\n{denials}",
+        object.display()
+    );
+    Refusal::Denied { message, denials }
 }
 
 fn may_write(requester: &str, refused: &[Question]) -> Result<(), Refusal> {

@@ -82,7 +82,7 @@ impl Refusal {
         Self::TryAgain(message)
     }
 
-    /// One word, for metrics and the audit log.
+    /// One word, for metrics and logs.
     #[must_use]
     pub const fn outcome(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Cluster, annotated, context, create, execution, keys, provider, update, with};
 
@@ -193,4 +193,48 @@ async fn a_deletion_timestamp_that_the_client_made_up_skips_nothing() {
         .answers("/validate", &create(&object))
         .await
         .no(403, &["ReceiptInvalid metadata.annotations[security.ccos.dev/receipt]"]);
+}
+
+/// The execution without a context.
+fn nameless() -> Value {
+    with(&execution(), "/spec/contextRef", json!(null))
+}
+
+#[tokio::test]
+async fn the_default_context_of_the_namespace_is_filled_in_and_signed() {
+    let labels =
+        json!({"security.ccos.dev/default-context": "c", "security.ccos.dev/default-cluster-context": "other"});
+    let cluster = Cluster::usual().with_labels(&labels);
+    let changes = cluster.clone().answers("/mutate", &create(&nameless())).await.changes();
+    let reference = json!({"kind": "SecurityContext", "name": "c"});
+    assert_eq!(changes[0], json!({"op": "add", "path": "/spec/contextRef", "value": reference}));
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    let receipt = changes[1]["value"]["security.ccos.dev/receipt"].as_str().unwrap();
+    cluster.clone().answers("/validate", &create(&annotated(&execution(), receipt))).await.yes();
+    // The receipt is over the context: without one, the object is another.
+    let answer = cluster.answers("/validate", &create(&annotated(&nameless(), receipt))).await;
+    answer.no(403, &["ReceiptInvalid metadata.annotations[security.ccos.dev/receipt]"]);
+}
+
+#[tokio::test]
+async fn a_default_context_gives_nobody_the_right_to_use_it() {
+    let labels = json!({"security.ccos.dev/default-context": "c"});
+    let without = Cluster::default().with_context(&context()).with_provider(&provider()).with_labels(&labels);
+    without.answers("/mutate", &create(&nameless())).await.no(403, &["UseForbidden contextRef"]);
+}
+
+#[tokio::test]
+async fn without_a_context_and_a_default_it_is_refused_with_all_reasons() {
+    let labels = json!({"security.ccos.dev/other": "c"});
+    let object = with(&nameless(), "/spec/capabilityRef/name", json!("lost"));
+    let answer = Cluster::usual().with_labels(&labels).answers("/mutate", &create(&object)).await;
+    answer.no(403, &["ContextNotFound contextRef", "CapabilityNotFound capabilityRef"]);
+    assert!(answer.message().contains("has no label security.ccos.dev/default-context"), "{}", answer.message());
+    Cluster::broken().answers("/mutate", &create(&nameless())).await.no(503, &[]);
+}
+
+#[tokio::test]
+async fn the_context_that_was_filled_in_stays() {
+    let removed = update(&execution(), &nameless());
+    Cluster::usual().answers("/validate", &removed).await.no(422, &["FieldValueInvalid spec.contextRef"]);
 }

@@ -116,3 +116,52 @@ async fn a_provider_has_to_be_understood() {
     let object = with(&provider(), "/spec/version", json!("latest"));
     Cluster::broken().answers("/validate", &create(&object)).await.no(422, &["FieldValueInvalid spec.version"]);
 }
+
+#[tokio::test]
+async fn more_than_the_ceiling_takes_the_right_to_escalate() {
+    let ceiling = json!({"permissions": {"filesystem": {"blocked": ["/etc/shadow"]}}, "limits": {"memory": "256Mi"}});
+    let all = with(&context(), "/spec/permissions/filesystem/read", json!(["/data/**", "/**"]));
+    let answer = Cluster::default().under(&ceiling).answers("/validate", &create(&all)).await;
+    // Together with all else that its author may not.
+    answer.no(
+        403,
+        &[
+            "UseForbidden spec.volumes[0].configMap.name",
+            "CeilingExceeded spec.limits.memory",
+            "CeilingExceeded spec.permissions.filesystem.read[1]",
+        ],
+    );
+    assert!(
+        answer.message().contains(
+            r#"spec.permissions.filesystem.read[1] "/**": above the cluster's ceiling, which blocks /etc/shadow"#
+        ) && answer.message().contains(r#"user "ann" may not escalate"#),
+        "{}",
+        answer.message()
+    );
+    let lets = || Cluster::default().under(&ceiling).lets("get configmaps n/data");
+    lets().lets("escalate securitycontexts n/c").answers("/validate", &create(&all)).await.yes();
+    // Another's right is not this one's.
+    lets()
+        .lets("escalate securitycontexts n/other")
+        .answers("/validate", &create(&all))
+        .await
+        .no(403, &["CeilingExceeded spec.limits.memory", "CeilingExceeded spec.permissions.filesystem.read[1]"]);
+    let inside = with(
+        &with(&all, "/spec/limits/memory", json!("256Mi")),
+        "/spec/permissions/filesystem/blocked",
+        json!(["/etc"]),
+    );
+    lets().answers("/validate", &create(&inside)).await.yes();
+    // What is there was allowed once: it may be labelled, and is not let wider.
+    lets().answers("/validate", &update(&all, &with(&all, "/metadata/labels", json!({"a": "b"})))).await.yes();
+    lets()
+        .answers("/validate", &update(&inside, &all))
+        .await
+        .no(403, &["CeilingExceeded spec.limits.memory", "CeilingExceeded spec.permissions.filesystem.read[1]"]);
+}
+
+#[tokio::test]
+async fn what_was_granted_above_the_ceiling_is_granted() {
+    let cluster = Cluster::usual().under(&json!({"permissions": {"filesystem": {"read": []}}}));
+    assert!(!cluster.answers("/mutate", &create(&crate::support::execution())).await.receipt().is_empty());
+}

@@ -14,3 +14,4 @@ mod malformed;
 mod providers;
 mod receipts;
 mod support;
+mod trail;

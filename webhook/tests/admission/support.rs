@@ -1,14 +1,17 @@
 //! A webhook beside a double of the API server.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, Response, StatusCode};
 use base64::Engine as _;
+use ccos_audit::{Chain, Writer};
 use ccos_plan::receipt::{Keys, encode_key, kid};
-use ccos_policy::{Isolation, IsolationProfile, Isolations};
+use ccos_policy::{Ceiling, Isolation, IsolationProfile, Isolations};
 use ccos_supply::watchlist::Watchlist;
+use ccos_trail::Trail;
+use ccos_trail::sink::Sinks;
 use ccos_webhook::keys::{Shared, Signing};
 use ccos_webhook::lists::Lists;
 use ccos_webhook::probes::Metrics;
@@ -51,6 +54,41 @@ pub struct Cluster {
     broken: bool,
     lists: Lists,
     now: Option<fn() -> Timestamp>,
+    ceiling: Ceiling,
+    /// What is written into the audit trail.
+    pub recorder: Recorder,
+}
+
+/// Standard output of the audit trail.
+#[derive(Clone, Default)]
+pub struct Recorder {
+    text: Arc<Mutex<Vec<u8>>>,
+    /// Takes nothing.
+    broken: bool,
+}
+
+impl Recorder {
+    pub fn broken() -> Self {
+        Self { broken: true, ..Self::default() }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.text.lock().unwrap().clone()).unwrap()
+    }
+
+    /// What the lines tell.
+    pub fn events(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect()
+    }
+}
+
+impl std::io::Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.broken { Err(std::io::ErrorKind::StorageFull.into()) } else { self.text.lock().unwrap().write(bytes) }
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Cluster {
@@ -73,6 +111,15 @@ impl Cluster {
         self
     }
 
+    /// The namespace `n` has these labels.
+    pub fn with_labels(mut self, labels: &Value) -> Self {
+        let object = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": "n", "labels": labels},
+        });
+        self.objects.insert("/api/v1/namespaces/n".to_owned(), object);
+        self
+    }
+
     pub fn lets(mut self, right: &str) -> Self {
         self.rights.insert(right.to_owned());
         self
@@ -86,6 +133,17 @@ impl Cluster {
 
     pub fn broken() -> Self {
         Self { broken: true, ..Self::default() }
+    }
+
+    /// Contexts may grant no more than this.
+    pub fn under(mut self, ceiling: &Value) -> Self {
+        self.ceiling = ccos_plan::wire::ceiling(ceiling).unwrap();
+        self
+    }
+
+    pub fn recorded_by(mut self, recorder: &Recorder) -> Self {
+        self.recorder = recorder.clone();
+        self
     }
 
     pub fn at(mut self, now: fn() -> Timestamp) -> Self {
@@ -139,6 +197,9 @@ impl Cluster {
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
         let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
+        let ceiling = self.ceiling.clone();
+        let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);
+        let trail = Trail::start(chain, Sinks { volume: None, out: Box::new(self.recorder.clone()) }).unwrap();
         App {
             client: self.client(),
             // Empty: everything is asked of the double.
@@ -150,8 +211,10 @@ impl Cluster {
             },
             lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
+            ceiling,
             keys: shared,
             metrics: Metrics::default(),
+            trail,
             now,
             bodies: tokio::sync::Semaphore::new(ccos_webhook::serve::BODIES),
         }

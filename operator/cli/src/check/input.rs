@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind};
 use ccos_crds::{CapabilityExecution, GROUP, VERSION};
-use ccos_plan::object::{context_kind, provider_kind};
+use ccos_plan::object::{context_kind, default_context, provider_kind};
 use ccos_plan::wire::FieldError;
 use ccos_plan::{AnyContext, AnyProvider, schema};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -84,6 +86,8 @@ pub(super) struct Input<'a> {
     pub(super) executions: BTreeMap<(String, usize), (Place, CapabilityExecution)>,
     pub(super) contexts: BTreeMap<String, (Place, AnyContext)>,
     pub(super) providers: BTreeMap<String, (Place, AnyProvider)>,
+    /// The contexts of executions that name none, by the namespaces whose labels name them.
+    pub(super) defaults: BTreeMap<String, ContextRef>,
     /// What was left out.
     pub(super) notes: Vec<String>,
 }
@@ -95,6 +99,7 @@ impl<'a> Input<'a> {
             executions: BTreeMap::new(),
             contexts: BTreeMap::new(),
             providers: BTreeMap::new(),
+            defaults: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
@@ -148,6 +153,9 @@ impl<'a> Input<'a> {
             }
             return;
         }
+        if (group, version, kind.as_str()) == ("", "v1", "Namespace") {
+            return self.namespace(place, document, faults);
+        }
         if group != GROUP {
             return self.notes.push(format!("{place}: {kind} is left out: it is no kind of {GROUP}"));
         }
@@ -156,6 +164,17 @@ impl<'a> Input<'a> {
             return faults.push(Fault::at(place.clone(), &message));
         }
         self.ours(place, &kind, document, faults);
+    }
+
+    /// Of a namespace, what its labels say about executions.
+    fn namespace(&mut self, place: &Place, document: Value, faults: &mut Vec<Fault>) {
+        match read::<Namespace>(document) {
+            Ok(object) => {
+                let found = default_context(object.labels());
+                self.defaults.extend(found.map(|reference| (object.name_any(), reference)));
+            }
+            Err(error) => faults.push(Fault::at(place.clone(), &format!("can't be read: {error}"))),
+        }
     }
 
     fn ours(&mut self, place: &Place, kind: &str, document: Value, faults: &mut Vec<Fault>) {

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use ccos_plan::review::{References, Verdict, rejection, review};
 use ccos_plan::wire;
 use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Trust, trust};
-use ccos_policy::{Decision, Denials, Isolation, IsolationProfile, Isolations, Use};
+use ccos_policy::{
+    Ceiling, Decision, Denial, Denials, Isolation, IsolationProfile, Isolations, Peer, RequiredPermissions, Use,
+};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -20,18 +22,24 @@ use input::{Fault, Input, Place};
 
 /// Decides executions offline, as the cluster would.
 ///
-/// Reads contexts, providers and executions from files, folders (all *.yaml, *.yml and *.json in them) or `-`, and says
-/// of each execution whether it would be admitted, and if not, every reason. Whether you may use a context is not asked:
-/// only the cluster knows; nor what a tag names, whether an image is signed, and who is listed as malicious. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
+/// Reads contexts, providers and executions, and Namespaces for the labels that name default contexts, from files, folders
+/// (all *.yaml, *.yml and *.json in them) or `-`, and says of each execution whether it would be admitted, and if not, every
+/// reason. Whether you may use a context, or escalate one above the cluster's ceiling, is not asked: only the cluster knows;
+/// nor what a tag names, whether an image is signed, and who is listed as malicious. Ends with 0 if all are allowed, 1 if
+/// some are denied, 2 if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// Files, folders, or `-` for standard input.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// What the cluster can do: `profile.yaml` of its ConfigMap ccos-profile. Absent: the chart's defaults, that is
-    /// GVisor and Kata, both able to hold file rules, and Container, which is not.
+    /// What the cluster can do, and its ceiling: `profile.yaml` of its ConfigMap ccos-profile. Absent: the chart's
+    /// defaults, that is GVisor and Kata, both able to hold file rules, and Container, which is not.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
+    /// The contexts' author may not escalate: one that grants more than the cluster's ceiling is denied. Absent: it is only
+    /// told.
+    #[arg(long)]
+    pub without_escalate: bool,
     /// The namespace of objects that name none.
     #[arg(short, long, default_value = "default")]
     pub namespace: String,
@@ -78,14 +86,14 @@ pub fn run(
     now: Timestamp,
     streams: &mut Streams<'_>,
 ) -> Result<Outcome, CheckError> {
-    let CheckArgs { paths, profile, namespace, output } = args;
+    let CheckArgs { paths, profile, without_escalate, namespace, output } = args;
     let (texts, mut faults) = sources::read(paths, stdin);
-    let isolations = match profile.as_ref().map(isolations) {
-        None => default_isolations(),
-        Some(Ok(isolations)) => isolations,
+    let (isolations, ceiling) = match profile.as_ref().map(cluster) {
+        None => (default_isolations(), default_ceiling()),
+        Some(Ok(cluster)) => cluster,
         Some(Err(fault)) => {
             faults.push(fault);
-            Isolations::default()
+            (Isolations::default(), Ceiling::default())
         }
     };
     let mut input = Input::new(namespace);
@@ -93,7 +101,13 @@ pub fn run(
         input.add(text, &mut faults);
     }
     grants(&input, now, &mut faults);
-    let reports = decide(&input, &isolations, now, &mut faults);
+    let mut reports = decide(&input, &isolations, now, &mut faults);
+    let above = above(&input, &ceiling, now);
+    if *without_escalate {
+        reports.extend(above);
+    } else {
+        input.notes.extend(above.into_iter().filter_map(|report| report.rejection));
+    }
 
     for note in &input.notes {
         writeln!(streams.notes, "{}", printable(note))?;
@@ -120,12 +134,24 @@ pub fn run(
     Ok(if reports.iter().all(|report| report.allowed) { Outcome::Done } else { Outcome::Denied })
 }
 
-fn isolations(path: &PathBuf) -> Result<Isolations, Fault> {
+fn cluster(path: &PathBuf) -> Result<(Isolations, Ceiling), Fault> {
     let place = Place::file(&path.display().to_string());
     let text = std::fs::read_to_string(path).map_err(|error| Fault::at(place.clone(), &error.to_string()))?;
-    let profile = ClusterProfile::parse(&text).map_err(|error| Fault::at(place, &error.to_string()))?;
-    Ok(profile.isolations)
+    let profile = ClusterProfile::parse(&text);
+    let both = profile.and_then(|profile| profile.ceiling().map(|ceiling| (profile.isolations, ceiling)));
+    both.map_err(|error| Fault::at(place, &error.to_string()))
 }
+
+/// The chart's default.
+#[must_use]
+pub fn default_ceiling() -> Ceiling {
+    let peers = DEFAULT_BLOCKED.iter().filter_map(|text| text.parse().ok().map(Peer::Cidr)).collect();
+    let permissions = RequiredPermissions { network_blocked: Some(peers), ..RequiredPermissions::default() };
+    Ceiling { permissions, ..Ceiling::default() }
+}
+
+/// `ceiling.permissions.network.blocked` of the chart.
+const DEFAULT_BLOCKED: [&str; 5] = ["127.0.0.0/8", "169.254.0.0/16", "::1/128", "fd00:ec2::/32", "fe80::/10"];
 
 /// The chart's defaults.
 #[must_use]
@@ -154,10 +180,41 @@ fn grants(input: &Input, now: Timestamp, faults: &mut Vec<Fault>) {
     }
 }
 
+/// Contexts that only an author with the right to escalate may write. Offline there is nobody to ask.
+fn above(input: &Input, ceiling: &Ceiling, now: Timestamp) -> Vec<Report> {
+    let exceeding = |object: &AnyContext| ccos_policy::exceeds(&wire::context(object, now).ok()?, ceiling);
+    let all = input.contexts.iter().filter_map(|(name, (_, object))| Some((name, exceeding(object)?)));
+    all.map(|(name, denials)| Report {
+        execution: name.clone(),
+        allowed: false,
+        causes: causes(&denials),
+        rejection: Some(format!(
+            "{name} grants more than the cluster's ceiling: its author needs the RBAC verb `escalate` on it\n{denials}"
+        )),
+    })
+    .collect()
+}
+
+fn causes(denials: &Denials) -> Vec<Cause> {
+    let cause = |denial: &Denial| Cause {
+        field: denial.field.to_string(),
+        reason: denial.reason().as_str(),
+        message: denial.message(),
+    };
+    denials.iter().map(cause).collect()
+}
+
 fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut Vec<Fault>) -> Vec<Report> {
     let mut reports = Vec::new();
     for ((name, _), (place, object)) in &input.executions {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        // As the webhook fills it in.
+        let filled = input.defaults.get(namespace).filter(|_| object.spec.context_ref.is_absent()).map(|default| {
+            let mut filled = object.clone();
+            filled.spec.context_ref = default.clone();
+            filled
+        });
+        let object = filled.as_ref().unwrap_or(object);
         let context: Option<AnyContext> = input.context(namespace, &object.spec.context_ref).cloned();
         let provider: Option<AnyProvider> = input.provider(namespace, &object.spec.capability_ref).cloned();
         let found = References { context, provider, may_use: Use::NotAsked, trust: Trust::Offline };
@@ -169,12 +226,7 @@ fn decide(input: &Input, isolations: &Isolations, now: Timestamp, faults: &mut V
             Verdict::Decided(Decision::Admitted(_)) => (true, None),
             Verdict::Decided(Decision::Denied(denials)) => (false, Some(denials)),
         };
-        let causes = denials.iter().flatten().map(|denial| Cause {
-            field: denial.field.to_string(),
-            reason: denial.reason().as_str(),
-            message: denial.message(),
-        });
-        let causes = causes.collect();
+        let causes = denials.as_ref().map(causes).unwrap_or_default();
         let rejection = denials.as_ref().map(|denials| rejection(object, denials));
         reports.push(Report { execution: name.clone(), allowed, causes, rejection });
     }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use ccos_cli::check::{CheckArgs, default_isolations, run};
+use ccos_cli::check::{CheckArgs, default_ceiling, default_isolations, run};
 use ccos_cli::{Format, Outcome, Streams};
 use ccos_policy::Isolations;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ fn args(paths: &[&Path]) -> CheckArgs {
     CheckArgs {
         paths: paths.iter().map(|path| path.to_path_buf()).collect(),
         profile: None,
+        without_escalate: false,
         namespace: "default".to_owned(),
         output: Format::Text,
     }
@@ -223,6 +224,31 @@ fn the_profile_without_a_file_is_the_charts_default() {
     let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let chart: Isolations = serde_json::from_value(values["isolations"].clone()).unwrap();
     assert_eq!(default_isolations(), chart);
+    assert_eq!(default_ceiling(), ccos_plan::wire::ceiling(&values["ceiling"]).unwrap());
+}
+
+#[test]
+fn a_context_above_the_ceiling_is_told_and_denied_to_who_may_not_escalate() {
+    let profile = "runnerImage: r\npriorityClassName: p\nisolations: {GVisor: {runtimeClass: g, userNamespaces: true}}\n\
+        ceiling: {permissions: {filesystem: {blocked: [/data/private]}}}\n";
+    let path = folder("ceiling", &[("p.yaml", profile), ("bad.yaml", &profile.replace("blocked", "bloked"))]);
+    let with = |name: &str, without_escalate| CheckArgs {
+        profile: Some(path.join(name)),
+        without_escalate,
+        ..args(&[Path::new("-")])
+    };
+    let text = only(&["\nkind: SecurityContext", "\nkind: CapabilityProvider", "name: good"]);
+    let line =
+        r#"  spec.permissions.filesystem.read[0] "/data/**": above the cluster's ceiling, which blocks /data/private"#;
+    let said = check(&with("p.yaml", false), &text);
+    assert_eq!((said.outcome, said.out.as_str()), (Outcome::Done, "allowed  data/good\n"));
+    assert!(said.notes.contains("needs the RBAC verb `escalate`") && said.notes.contains(line), "{}", said.notes);
+    let said = check(&with("p.yaml", true), &text);
+    assert_eq!(said.outcome, Outcome::Denied);
+    assert!(said.out.contains("denied   SecurityContext data/analysts") && said.out.contains(line), "{}", said.out);
+    let said = check(&with("bad.yaml", false), &text);
+    assert_eq!(said.outcome, Outcome::Invalid);
+    assert!(said.notes.contains("ceiling.permissions.filesystem.bloked: unknown field"), "{}", said.notes);
 }
 
 #[test]
@@ -259,4 +285,22 @@ fn a_schema_that_is_none_is_invalid_input() {
     let said = piped(&WORLD.replace("  - id: csv.summary\n", schema));
     assert_eq!(said.outcome, Outcome::Invalid);
     assert!(said.notes.contains("spec.capabilities[0].inputSchema/type: "), "{}", said.notes);
+}
+
+#[test]
+fn an_execution_without_a_context_gets_the_default_of_its_namespace() {
+    let namespace = |labels: &str| {
+        format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: data, labels: {{{labels}}}}}\n")
+    };
+    let text = only(&["\nkind: SecurityContext", "\nkind: CapabilityProvider", "name: good"])
+        .replace("  contextRef: {kind: SecurityContext, name: analysts}\n", "");
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: analysts")));
+    assert_eq!((said.outcome, said.out.as_str()), (Outcome::Done, "allowed  data/good\n"));
+    let said = piped(&format!("{text}{}", namespace("security.ccos.dev/default-context: lost")));
+    assert!(said.out.contains(r#"contextRef: SecurityContext "lost" not found"#), "{}", said.out);
+    for without in [text.clone(), format!("{text}{}", namespace("a: b"))] {
+        let said = piped(&without);
+        assert_eq!(said.outcome, Outcome::Denied);
+        assert!(said.out.contains("  contextRef: none is named, and the namespace has no label"), "{}", said.out);
+    }
 }

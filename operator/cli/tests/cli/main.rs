@@ -7,6 +7,7 @@
     reason = "clippy.toml allows them in tests, but not in what tests share"
 )]
 
+mod audit;
 mod binary;
 mod check;
 mod explain;

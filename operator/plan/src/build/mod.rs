@@ -1,7 +1,7 @@
 //! What an admitted execution becomes in a cluster. Nothing here can fail: all that can was parsed before.
 
 pub mod names;
-mod network_policy;
+pub mod network_policy;
 mod pod;
 mod profile;
 pub mod quota;

@@ -5,6 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::{Resource as _, ResourceExt as _};
 use std::collections::BTreeMap;
 
+use crate::status;
+
 /// The label that selects the pod of one execution.
 pub const UID_LABEL: &str = "security.ccos.dev/execution-uid";
 /// The annotation of a pod with the schema that its result must fit: as it was when the pod was made, whatever becomes of
@@ -13,13 +15,22 @@ pub const OUTPUT_SCHEMA: &str = "security.ccos.dev/output-schema";
 /// The label that all children have.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "ccos");
 
-/// The name of a child: the start of the execution's name, for people, and of its UID, for uniqueness.
+/// The name of what all attempts share: the start of the execution's name, for people, and of its UID, for uniqueness.
 #[must_use]
-pub fn child(object: &CapabilityExecution) -> String {
-    // 40 + 1 + 13 stays below the 63 characters of a host name.
+pub fn shared(object: &CapabilityExecution) -> String {
+    // 40 + 1 + 12 stays, with the number of an attempt, below the 63 characters of a host name.
     let name: String = object.name_any().chars().take(40).collect();
     let uid: String = object.uid().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(12).collect();
     format!("{}-{uid}", name.trim_end_matches(['-', '.']).replace('.', "-"))
+}
+
+/// The name of what is an attempt's own: the one that runs, or the next. From the second on it has the attempt's number.
+#[must_use]
+pub fn child(object: &CapabilityExecution) -> String {
+    match status::attempt_number(object) {
+        1 => shared(object),
+        number => format!("{}-{number}", shared(object)),
+    }
 }
 
 /// The labels of a child.
@@ -31,10 +42,10 @@ pub fn labels(object: &CapabilityExecution) -> BTreeMap<String, String> {
     ])
 }
 
-/// The metadata of a child: deleted with its execution, by the garbage collector.
-pub(super) fn metadata(object: &CapabilityExecution) -> ObjectMeta {
+/// The metadata of a child of this name: deleted with its execution, by the garbage collector.
+pub(super) fn metadata(object: &CapabilityExecution, name: String) -> ObjectMeta {
     ObjectMeta {
-        name: Some(child(object)),
+        name: Some(name),
         namespace: object.namespace(),
         labels: Some(labels(object)),
         owner_references: owner(object).map(|owner| vec![owner]),

@@ -10,15 +10,19 @@ use super::names;
 
 /// Denies everything, both ways: this release grants no network. In GVisor and Kata the workload has a network
 /// namespace of its own besides; this is the second line, and the first around the runner.
-pub(super) fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
+///
+/// One for all attempts: policies are a union, so that an earlier attempt's would open a later one's pod.
+#[must_use]
+pub fn network_policy(object: &CapabilityExecution) -> NetworkPolicy {
     let selector = BTreeMap::from([(names::UID_LABEL.to_owned(), object.uid().unwrap_or_default())]);
     NetworkPolicy {
-        metadata: names::metadata(object),
+        metadata: names::metadata(object, names::shared(object)),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector { match_labels: Some(selector), match_expressions: None }),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
-            ingress: None,
-            egress: None,
+            // Empty, not absent: to apply the policy must also take away what somebody else has put there.
+            ingress: Some(Vec::new()),
+            egress: Some(Vec::new()),
         }),
     }
 }

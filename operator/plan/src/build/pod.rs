@@ -50,7 +50,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 .output_schema
                 .as_ref()
                 .map(|schema| BTreeMap::from([(names::OUTPUT_SCHEMA.to_owned(), schema.as_str().to_owned())])),
-            ..names::metadata(object)
+            ..names::metadata(object, names::child(object))
         },
         spec: Some(PodSpec {
             active_deadline_seconds: Some(

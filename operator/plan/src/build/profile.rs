@@ -140,7 +140,7 @@ pub(super) const fn image_root(isolation: Isolation) -> &'static str {
 /// Immutable: what was admitted does not change under a running pod.
 pub(super) fn config_map(object: &CapabilityExecution, text: String) -> ConfigMap {
     ConfigMap {
-        metadata: names::metadata(object),
+        metadata: names::metadata(object, names::child(object)),
         immutable: Some(true),
         data: Some(BTreeMap::from([("profile.json".to_owned(), text)])),
         binary_data: None,

@@ -43,8 +43,8 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     {
         faults.add("spec.isolation.default", format!("{default:?}: not in allowed, which has {allowed:?}"));
     }
-    if audit.is_some() {
-        unheld.add("spec.audit", Feature::Audit);
+    if level == Level::Sandboxed && audit.as_ref().is_some_and(|audit| audit.level != wire::AuditLevel::Comprehensive) {
+        faults.add("spec.audit.level", "level Sandboxed is audited in full: write Comprehensive, or remove audit");
     }
     let volumes = volumes
         .iter()
@@ -67,7 +67,7 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     faults.none_or(context)
 }
 
-const fn level(level: wire::Level) -> Level {
+pub(super) const fn level(level: wire::Level) -> Level {
     match level {
         wire::Level::Pure => Level::Pure,
         wire::Level::Controlled => Level::Controlled,

@@ -7,9 +7,10 @@ use ccos_policy::{Isolation, Request};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::faults::{Faults, FieldErrors};
+use super::faults::{Faults, FieldErrors, quoted};
 use super::permissions::requires;
-use super::unheld::{Feature, Unhelds};
+use super::unheld::Unhelds;
+use crate::end::EndReason;
 
 /// What inputs may weigh, in bytes of JSON: they travel in a ConfigMap beside the rest of the profile.
 pub const INPUT_LIMIT: usize = 256 * 1024;
@@ -62,9 +63,7 @@ pub fn request(spec: &wire::CapabilityExecutionSpec, now: Timestamp) -> Result<R
         faults.add("spec.env", format!("{size} bytes of values as JSON: expected at most {ENV_LIMIT}"));
     }
     let requires = requires(&mut faults, &mut unheld, "spec.requires", needs.as_ref());
-    if retries.as_ref().and_then(|retries| retries.limit).unwrap_or(0) > 0 {
-        unheld.add("retries.limit", Feature::Retries);
-    }
+    self::retries(&mut faults, retries.as_ref());
     let request = Request {
         now,
         requires,
@@ -73,6 +72,22 @@ pub fn request(spec: &wire::CapabilityExecutionSpec, now: Timestamp) -> Result<R
         unheld: unheld.0,
     };
     faults.none_or(request)
+}
+
+/// The ends that are named must be such as can be tried again.
+fn retries(faults: &mut Faults, given: Option<&wire::Retries>) {
+    let Some(wire::Retries { limit, on }) = given else { return };
+    if limit.is_some_and(|limit| !(0..=9).contains(&limit)) {
+        faults.add("spec.retries.limit", "expected a number from 0 to 9");
+    }
+    let known: Vec<&str> =
+        EndReason::RETRIED_IF_NAMED.iter().chain(&EndReason::RETRIED).map(|reason| reason.as_str()).collect();
+    for (at, name) in on.iter().flatten().enumerate() {
+        if !known.contains(&name.as_str()) {
+            let message = format!("{}: can't be tried again; expected one of {}", quoted(name), known.join(", "));
+            faults.add(format!("spec.retries.on[{at}]"), message);
+        }
+    }
 }
 
 fn inputs(faults: &mut Faults, inputs: Option<&Json>, from: &[wire::InputFrom]) {

@@ -1,5 +1,6 @@
 //! From the wire to the domain. Every fault is collected, with the field's path, what was given and what is allowed.
 
+mod ceiling;
 mod context;
 mod execution;
 pub(crate) mod faults;
@@ -8,6 +9,7 @@ mod permissions;
 mod provider;
 pub mod unheld;
 
+pub use ceiling::ceiling;
 pub use context::context;
 pub(crate) use execution::isolation_wire;
 pub use execution::{INPUT_LIMIT, request};

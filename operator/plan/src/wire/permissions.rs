@@ -75,7 +75,13 @@ pub(super) fn granted(
     }
 }
 
-fn required(faults: &mut Faults, unheld: &mut Unhelds, path: &str, given: &wire::Permissions) -> RequiredPermissions {
+/// Lists as somebody wrote them: an absent one stays absent.
+pub(super) fn required(
+    faults: &mut Faults,
+    unheld: &mut Unhelds,
+    path: &str,
+    given: &wire::Permissions,
+) -> RequiredPermissions {
     let wire::Permissions { filesystem, network, system, environment, ipc } = given;
     let mut result = RequiredPermissions::default();
     if let Some(wire::Filesystem { read, write, execute, blocked }) = filesystem {

@@ -22,8 +22,6 @@ macro_rules! features {
 }
 
 features! {
-    /// Audit levels.
-    Audit: "SecurityContext spec.audit", "this release keeps no audit trail by level; remove audit";
     /// Injected headers.
     Credentials: "SecurityContext spec.permissions.network.credentials", "this release injects no credentials; remove them";
     /// UDP ports.
@@ -34,8 +32,6 @@ features! {
     Wasm: "CapabilityProvider spec.source.wasm, spec.capabilities[].export", "this release runs no WebAssembly; use an image";
     /// References into other namespaces.
     ForeignPullSecret: "ClusterCapabilityProvider spec.source.image.pullSecrets[].namespace", "a pod can pull with Secrets of its own namespace only; remove namespace";
-    /// Retries.
-    Retries: "CapabilityExecution spec.retries with a limit above 0", "this release makes one attempt; remove retries, and create a new CapabilityExecution instead";
 }
 
 /// Collects what is used and not held.

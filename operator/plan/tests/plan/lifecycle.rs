@@ -3,6 +3,7 @@
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, SecurityContext, conditions};
 use ccos_plan::end::{EndReason, WaitReason};
+use ccos_plan::fence;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Seen};
 use ccos_plan::step::{self, Permit};
@@ -43,17 +44,17 @@ fn report(end: &str) -> String {
     .to_string()
 }
 
-fn condition<'a>(object: &'a CapabilityExecution, kind: &str) -> (&'a str, &'a str) {
+pub(crate) fn condition<'a>(object: &'a CapabilityExecution, kind: &str) -> (&'a str, &'a str) {
     let all = &object.status.as_ref().unwrap().conditions;
     all.iter().find(|one| one.type_ == kind).map(|one| (one.status.as_str(), one.reason.as_str())).unwrap()
 }
 
-fn with(mut object: CapabilityExecution, draft: Draft) -> CapabilityExecution {
+pub(crate) fn with(mut object: CapabilityExecution, draft: Draft) -> CapabilityExecution {
     object.status = Some(draft.changed(&object).expect("the status changes"));
     object
 }
 
-fn started() -> (CapabilityExecution, References) {
+pub(crate) fn started() -> (CapabilityExecution, References) {
     let found = found(context(), provider());
     let object = stamped(execution(), claims(&execution(), &found));
     let draft = Draft::of(&object, now()).starting(&granted(&object, &found), "summary-e0e0e0e01111");
@@ -233,9 +234,9 @@ fn a_running_execution_stops_when_its_context_no_longer_grants_it() {
 fn a_pod_whose_labels_were_changed_has_left_its_fence() {
     let (object, _) = started();
     let mut pod = pod(json!({}));
-    assert_eq!(step::drifted(&object, &pod), None);
+    assert_eq!(fence::drifted(&object, &pod), None);
     pod.metadata.labels = None;
-    assert_eq!(step::drifted(&object, &pod).map(|end| end.reason), Some("ConfinementFailed"));
+    assert_eq!(fence::drifted(&object, &pod).map(|end| end.reason), Some("ConfinementFailed"));
 }
 
 #[test]
@@ -311,4 +312,14 @@ fn a_pod_that_does_not_start_in_time_says_what_it_waits_for() {
         assert_eq!(end.reason, reason);
         assert!(end.message.ends_with(warning.map_or("ContainerCreating", |(_, message)| message)), "{}", end.message);
     }
+}
+
+#[test]
+fn a_right_that_was_taken_away_stops_what_runs() {
+    let (object, mut found) = started();
+    assert_eq!(step::stop(&object, &found, &cluster(), now()), None);
+    found.may_use = ccos_policy::Use::Forbidden("user \"ann\"".to_owned());
+    let end = step::stop(&object, &found, &cluster(), now()).unwrap();
+    assert_eq!(end.reason, "UseRevoked");
+    assert!(end.message.contains("user \"ann\" may no longer use SecurityContext \"analysts\""), "{}", end.message);
 }

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may")]
 #![allow(clippy::needless_pass_by_value, clippy::similar_names, reason = "short helpers")]
+mod attempts;
 mod children;
 mod lifecycle;
 mod receipts;
+mod records;
 mod schemas;
 mod trust;
 mod world;

@@ -93,7 +93,8 @@ pub(super) fn isolation(
     chosen
 }
 
-const fn of_level(level: Level) -> &'static [Isolation] {
+/// What a level allows that lists none.
+pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
     match level {
         Level::Sandboxed => &[Isolation::GVisor, Isolation::Kata, Isolation::Wasm],
         Level::Pure | Level::Controlled | Level::Full => {

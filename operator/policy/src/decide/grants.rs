@@ -10,13 +10,13 @@ use crate::pattern::budget::Budget;
 use crate::pattern::inclusion::{Held, Included};
 use crate::pattern::list::Indexed;
 use crate::pattern::{List, NamePattern, PathPattern};
-use crate::permissions::{Environment, Permissions, ProcessCreation};
+use crate::permissions::{Environment, Permissions, ProcessCreation, RequiredPermissions};
 use crate::request::{Capability, Context, Level};
 
 const PATHS: [Kind<PathPattern>; 5] = [READ, WRITE, EXECUTE, COMMANDS, IPC];
 const NAMES: [Kind<NamePattern>; 2] = [ENVIRONMENT_READ, ENVIRONMENT_WRITE];
 
-/// What level Full grants.
+/// What level Full grants, and what a list of the ceiling that is absent allows.
 static ALL_PATHS: LazyLock<List<PathPattern>> = LazyLock::new(|| vec![PathPattern::everything()].into());
 static ALL_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(|| vec![NamePattern::everything()].into());
 static NO_NAMES: LazyLock<List<NamePattern>> = LazyLock::new(List::default);
@@ -74,6 +74,26 @@ pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budge
     if (required.permissions.system.process_creation, granted) == (ProcessCreation::Allowed, ProcessCreation::Denied) {
         let required_by = if required.own.process_creation.is_some() { None } else { required.inherited_from() };
         denials.push(processes_denied(bound, required_by));
+    }
+}
+
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let without = &granted.permissions.filesystem.blocked;
+    let blocked = ceiling.blocked.clone().unwrap_or_default();
+    for kind in &PATHS {
+        let allowed = kind.listed(ceiling).unwrap_or(&ALL_PATHS);
+        let against = Against { bound: Bound::Ceiling, granted: allowed, blocked: &blocked };
+        denials.extend(indexed(kind, against.outside(kind, granted, without, budget)));
+    }
+    for kind in &NAMES {
+        let allowed = kind.listed(ceiling).unwrap_or(&ALL_NAMES);
+        let against = Against { bound: Bound::Ceiling, granted: allowed, blocked: &NO_NAMES };
+        denials.extend(indexed(kind, against.outside(kind, granted, &NO_NAMES, budget)));
+    }
+    let processes = (granted.permissions.system.process_creation, ceiling.process_creation);
+    if processes == (ProcessCreation::Allowed, Some(ProcessCreation::Denied)) {
+        denials.push(processes_denied(Bound::Ceiling, None));
     }
 }
 

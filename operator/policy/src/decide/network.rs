@@ -12,7 +12,7 @@ use crate::pattern::budget::{Budget, Exhausted};
 use crate::pattern::host::HostName;
 use crate::pattern::list::Indexed;
 use crate::pattern::{HostPattern, List, PortRange};
-use crate::permissions::{Inbound, Outbound, Peer, Permissions};
+use crate::permissions::{Inbound, Outbound, Peer, RequiredPermissions};
 use crate::places::{Place, Placed, Places};
 use crate::request::{Capability, Context, Level};
 
@@ -20,11 +20,14 @@ use crate::request::{Capability, Context, Level};
 pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = of_capability(capability);
     let blocks = required.own.network_blocked.is_some();
+    let blocked = &bound.network.blocked;
     if required.is_own(&OUTBOUND) || blocks {
-        check(&OUTBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let own = Some(&bound.network.outbound);
+        check(&OUTBOUND, required, Against { granted: own, blocked, by: Bound::Capability }, budget, denials);
     }
     if required.is_own(&INBOUND) || blocks {
-        check(&INBOUND, required, &bound, &Bound::Capability, budget, denials);
+        let own = Some(&bound.network.inbound);
+        check(&INBOUND, required, Against { granted: own, blocked, by: Bound::Capability }, budget, denials);
     }
     connections(required.own.max_connections, bound.network.max_connections, Bound::Capability, None, denials);
 }
@@ -32,11 +35,29 @@ pub(super) fn narrows(required: &Required, capability: &Capability, budget: &mut
 /// What is required lies inside what the context grants.
 pub(super) fn granted(required: &Required, context: &Context, budget: &mut Budget, denials: &mut Vec<Denial>) {
     let bound = Bound::Context(context.level);
-    check(&OUTBOUND, required, &context.permissions, &bound, budget, denials);
-    check(&INBOUND, required, &context.permissions, &bound, budget, denials);
+    let network = &context.permissions.network;
+    let none = (List::default(), List::default());
+    let (outbound, inbound) = match context.level {
+        Level::Pure => (Some(&none.0), Some(&none.1)),
+        Level::Full => (None, None),
+        Level::Controlled | Level::Sandboxed => (Some(&network.outbound), Some(&network.inbound)),
+    };
+    let blocked = &network.blocked;
+    check(&OUTBOUND, required, Against { granted: outbound, blocked, by: bound.clone() }, budget, denials);
+    check(&INBOUND, required, Against { granted: inbound, blocked, by: bound.clone() }, budget, denials);
     let required_by = if required.own.max_connections.is_some() { None } else { required.inherited_from() };
     let granted = context.permissions.network.max_connections;
     connections(required.permissions.network.max_connections, granted, bound, required_by, denials);
+}
+
+/// What a context grants lies inside the ceiling; an absent list of that one bounds nothing.
+pub(super) fn below(granted: &Required, ceiling: &RequiredPermissions, budget: &mut Budget, denials: &mut Vec<Denial>) {
+    let blocked = &ceiling.network_blocked.clone().unwrap_or_default();
+    let (outbound, inbound) = (ceiling.outbound.as_ref(), ceiling.inbound.as_ref());
+    check(&OUTBOUND, granted, Against { granted: outbound, blocked, by: Bound::Ceiling }, budget, denials);
+    check(&INBOUND, granted, Against { granted: inbound, blocked, by: Bound::Ceiling }, budget, denials);
+    let connections = granted.permissions.network.max_connections;
+    self::connections(connections, ceiling.max_connections, Bound::Ceiling, None, denials);
 }
 
 fn connections(
@@ -102,23 +123,27 @@ impl Sample {
     }
 }
 
+/// What rules are held against.
+struct Against<'a, R: Indexed> {
+    /// Absent: everything.
+    granted: Option<&'a List<R>>,
+    blocked: &'a List<Peer>,
+    by: Bound,
+}
+
 fn check<R: Rule>(
     kind: &Kind<R>,
     required: &Required,
-    bound: &Permissions,
-    by: &Bound,
+    against: Against<'_, R>,
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
-    let granted = if *by == Bound::Context(Level::Pure) { List::default() } else { (kind.of)(bound).clone() };
-    let held = Held {
-        granted: &granted,
-        everything: *by == Bound::Context(Level::Full),
-        blocked: &bound.network.blocked,
-        without: &required.permissions.network.blocked,
-    };
+    let Against { granted, blocked, by } = against;
+    let everything = granted.is_none();
+    let granted = granted.cloned().unwrap_or_default();
+    let held = Held { granted: &granted, everything, blocked, without: &required.permissions.network.blocked };
     // An own `blocked` replaces the capability's, and may so widen a list that is inherited.
-    let widened_by_blocked = *by == Bound::Capability && !required.is_own(kind);
+    let widened_by_blocked = by == Bound::Capability && !required.is_own(kind);
     for (index, rule) in (kind.of)(&required.permissions).iter().enumerate() {
         let why = match held.outside(rule, budget) {
             Ok(None) => continue,

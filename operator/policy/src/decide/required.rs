@@ -103,6 +103,11 @@ impl<P: Indexed> Kind<P> {
     pub(super) fn field(&self) -> FieldPath {
         FieldPath::new(format!("requires.permissions.{}", self.name))
     }
+
+    /// The list of this kind, where there is one.
+    pub(super) fn listed<'a>(&self, permissions: &'a RequiredPermissions) -> Option<&'a List<P>> {
+        (self.required)(permissions)
+    }
 }
 
 impl<'a> Required<'a> {

@@ -134,8 +134,33 @@ pub enum Cause {
     },
     /// An `ExecutionPolicy` forbids it. The text names it.
     PolicyDenied(String),
-    /// A context grants more than the cluster's ceiling. The text says what.
-    CeilingExceeded(String),
+    /// A context grants more than the cluster's ceiling.
+    CeilingExceeded(Excess),
+}
+
+/// What a context grants beyond the cluster's ceiling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Excess {
+    /// A level.
+    Level {
+        /// Which.
+        level: Level,
+        /// Those that the ceiling allows.
+        allowed: Vec<Level>,
+    },
+    /// An isolation.
+    Isolation {
+        /// Which.
+        isolation: Isolation,
+        /// Those that the ceiling allows.
+        allowed: Vec<Isolation>,
+        /// Whether the context lists none, and so allows all of its level.
+        implied: bool,
+    },
+    /// More than a bound of the ceiling, for which the context has none.
+    Unbounded(String),
+    /// A grant: for the same cause for which an execution would be denied.
+    Grant(Box<Cause>),
 }
 
 /// A requirement that is not inside its bound.
@@ -179,6 +204,8 @@ pub enum Bound {
     Context(Level),
     /// What the capability requires: an execution narrows it, never widens it.
     Capability,
+    /// What contexts may grant in this cluster.
+    Ceiling,
 }
 
 /// Whose limit a required one is above.
@@ -190,6 +217,8 @@ pub enum LimitBound {
     LevelDefault(Level),
     /// The capability's own.
     Capability,
+    /// The cluster's ceiling; of a context that says nothing, it is its level's default that is above.
+    Ceiling(Option<Level>),
 }
 
 impl Cause {
@@ -245,7 +274,10 @@ impl Cause {
             | Self::ProviderInvalid(_)
             | Self::InvalidInputs(_)
             | Self::PolicyDenied(_)
-            | Self::CeilingExceeded(_) => None,
+            | Self::CeilingExceeded(Excess::Unbounded(_)) => None,
+            Self::CeilingExceeded(Excess::Level { level, .. }) => Some(level.to_string()),
+            Self::CeilingExceeded(Excess::Isolation { isolation, .. }) => Some(isolation.to_string()),
+            Self::CeilingExceeded(Excess::Grant(cause)) => cause.value(),
         }
     }
 
@@ -256,8 +288,18 @@ impl Cause {
             | Self::CapabilityNotFound(text)
             | Self::ProviderInvalid(text)
             | Self::InvalidInputs(text)
-            | Self::PolicyDenied(text)
-            | Self::CeilingExceeded(text) => escaped(text),
+            | Self::PolicyDenied(text) => escaped(text),
+            Self::CeilingExceeded(Excess::Grant(cause)) => cause.text(),
+            Self::CeilingExceeded(Excess::Level { level: _, allowed }) => {
+                format!("above the cluster's ceiling; it allows: {}", listed(allowed))
+            }
+            Self::CeilingExceeded(Excess::Isolation { isolation: _, allowed, implied }) => {
+                let implied = if *implied { "granted where none is listed; " } else { "" };
+                format!("{implied}above the cluster's ceiling; it allows: {}", listed(allowed))
+            }
+            Self::CeilingExceeded(Excess::Unbounded(most)) => {
+                format!("absent, so that nothing bounds it; the cluster's ceiling allows {}", shown(most))
+            }
             Self::ContextExpired { context, at } => format!("{} expired at {at}", escaped(context)),
             Self::UseForbidden { requester, context } => {
                 format!("{} may not use {}: needs the verb `use` on it", escaped(requester), escaped(context))
@@ -278,6 +320,7 @@ impl Cause {
                     format!("not granted; granted: Denied{}", by(required_by.as_deref()))
                 }
                 Bound::Capability => "wider than the capability's, which requires Denied".to_owned(),
+                Bound::Ceiling => "above the cluster's ceiling; it allows: Denied".to_owned(),
             },
             Self::Limit { limit: _, required: _, granted, bound, required_by } => {
                 let by = by(required_by.as_deref());
@@ -285,11 +328,16 @@ impl Cause {
                     LimitBound::Context => format!("exceeds {granted}{by}"),
                     LimitBound::LevelDefault(level) => format!("exceeds {granted}, the default of level {level}{by}"),
                     LimitBound::Capability => format!("exceeds {granted}, the capability's own"),
+                    LimitBound::Ceiling(None) => format!("exceeds {granted}, the cluster's ceiling"),
+                    LimitBound::Ceiling(Some(level)) => {
+                        format!("the default of level {level}: exceeds {granted}, the cluster's ceiling")
+                    }
                 }
             }
             Self::Connections { required: _, granted, bound, required_by } => match bound {
                 Bound::Context(_) => format!("exceeds {granted}{}", by(required_by.as_deref())),
                 Bound::Capability => format!("exceeds {granted}, the capability's own"),
+                Bound::Ceiling => format!("exceeds {granted}, the cluster's ceiling"),
             },
             Self::LimitUnreasonable { limit, required: _, reasonable, required_by } => format!(
                 "exceeds {reasonable}, the most without a context that says more in limits.{limit}{}",
@@ -333,6 +381,7 @@ impl<P: Indexed + fmt::Display> Outside<P> {
                 format!("granted: {}", listed(&self.granted))
             }
             Bound::Capability => format!("it requires: {}", listed(&self.granted)),
+            Bound::Ceiling => format!("it allows: {}", listed(&self.granted)),
         };
         let what = match (&self.why, &self.bound) {
             (Why::NotGranted { counterexample }, Bound::Context(_)) => {
@@ -341,13 +390,20 @@ impl<P: Indexed + fmt::Display> Outside<P> {
             (Why::NotGranted { counterexample }, Bound::Capability) => {
                 format!("wider than the capability's{}; {}", example(counterexample), granted())
             }
+            (Why::NotGranted { counterexample }, Bound::Ceiling) => {
+                format!("above the cluster's ceiling{}; {}", example(counterexample), granted())
+            }
+            (Why::Blocked { counterexample, by }, Bound::Ceiling) => {
+                let example = example_beside(by, counterexample);
+                format!("above the cluster's ceiling, which blocks {}{example}", shown(by))
+            }
             (Why::Blocked { counterexample, by }, Bound::Context(_)) => {
                 format!("blocked by {}{}", shown(by), example_beside(by, counterexample))
             }
             (Why::Blocked { counterexample, by }, Bound::Capability) => {
                 format!("wider than the capability's, which blocks {}{}", shown(by), example_beside(by, counterexample))
             }
-            (Why::TooComplex, Bound::Context(_) | Bound::Capability) => {
+            (Why::TooComplex, Bound::Context(_) | Bound::Capability | Bound::Ceiling) => {
                 "too complex to decide together with what is granted; use fewer wildcards".to_owned()
             }
         };

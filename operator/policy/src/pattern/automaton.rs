@@ -101,10 +101,23 @@ pub struct Bounds {
     universe: Universe,
     /// Of requirements and grants.
     reach: Reach,
-    tokens: Vec<Token>,
-    /// Of each token.
-    owners: Vec<Owner>,
-    starts: Vec<usize>,
+    states: Vec<State>,
+    /// The last of the states that patterns begin with.
+    begin: Option<usize>,
+}
+
+/// Where a token is expected. Patterns of one owner share the states of what they begin with: 128 times `/data/**/x-…`
+/// is one `**`, or each would be in it for itself at every character.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    token: Token,
+    owner: Owner,
+    /// Whether all texts from here on belong to the owner.
+    is_everything: bool,
+    /// The last of those that come next.
+    next: Option<usize>,
+    /// Another one that comes next after the same.
+    beside: Option<usize>,
 }
 
 impl Bounds {
@@ -116,8 +129,7 @@ impl Bounds {
         blocked: impl IntoIterator<Item = &'a P>,
         without: impl IntoIterator<Item = &'a P>,
     ) -> Self {
-        let universe = P::UNIVERSE;
-        let mut bounds = Self { universe, reach, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
+        let mut bounds = Self { universe: P::UNIVERSE, reach, states: Vec::new(), begin: None };
         granted.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Granted, reach));
         blocked.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Blocked, Reach::Below));
         without.into_iter().for_each(|pattern| bounds.push(pattern, Owner::Without, Reach::Below));
@@ -125,10 +137,32 @@ impl Bounds {
     }
 
     fn push<P: Language>(&mut self, pattern: &P, owner: Owner, reach: Reach) {
-        self.starts.push(self.tokens.len());
-        pattern.tokens(reach, &mut self.tokens);
-        self.tokens.push(Token::End(owner));
-        self.owners.resize(self.tokens.len(), owner);
+        let mut tokens = Vec::new();
+        pattern.tokens(reach, &mut tokens);
+        tokens.push(Token::End(owner));
+        let everything = match self.universe {
+            Universe::Paths => Token::Deep,
+            Universe::Names => Token::Star,
+        };
+        let mut before = None;
+        for token in tokens {
+            let first = self.after(before);
+            let known = self.beside(first).find(|(_, state)| state.token == token && state.owner == owner);
+            if let Some((index, _)) = known {
+                before = Some(index);
+                continue;
+            }
+            let new = self.states.len();
+            self.states.push(State { token, owner, is_everything: false, next: None, beside: first });
+            match before.and_then(|before: usize| self.states.get_mut(before)) {
+                Some(state) => {
+                    state.next = Some(new);
+                    state.is_everything |= token == Token::End(owner) && state.token == everything;
+                }
+                None => self.begin = Some(new),
+            }
+            before = Some(new);
+        }
     }
 
     /// A shortest text that is required and outside the bounds; `None` if all lies inside.
@@ -139,42 +173,59 @@ impl Bounds {
         required: &P,
         budget: &mut Budget,
     ) -> Result<Option<String>, Exhausted> {
-        let (tokens, starts) = (self.tokens.len(), self.starts.len());
+        let (states, begin) = (self.states.len(), self.begin);
         self.push(required, Owner::Required, self.reach);
         let mut own = Budget::of(budget.left.min(STEPS_PER_REQUIREMENT));
         let granted = own.left;
         let found = walk::counterexample(self, &mut own);
         budget.left -= granted - own.left;
-        self.tokens.truncate(tokens);
-        self.owners.truncate(tokens);
-        self.starts.truncate(starts);
+        // No other state leads to those of the requirement: it has an owner of its own.
+        self.states.truncate(states);
+        self.begin = begin;
         found
+    }
+
+    /// The state, and those beside it.
+    fn beside(&self, first: Option<usize>) -> impl Iterator<Item = (usize, &State)> {
+        let at = |index: usize| self.states.get(index).map(|state| (index, state));
+        std::iter::successors(first.and_then(at), move |(_, state)| state.beside.and_then(at))
+    }
+
+    /// The first of those that come next.
+    fn after(&self, index: Option<usize>) -> Option<usize> {
+        index.map_or(self.begin, |index| self.states.get(index).and_then(|state| state.next))
     }
 
     fn at(&self, index: usize) -> Token {
         // INVARIANT: every pattern ends with an End, and nothing steps past one.
-        self.tokens.get(index).copied().unwrap_or(Token::End(Owner::Blocked))
+        self.states.get(index).map_or(Token::End(Owner::Blocked), |state| state.token)
     }
 
-    /// Adds the state and those that are reached from it without a character.
-    fn enter(&self, index: usize, set: &mut Vec<usize>) {
+    /// Adds the states, and those that are reached from them without a character.
+    fn enter(&self, states: Option<usize>, set: &mut Vec<usize>) {
+        for (index, state) in self.beside(states) {
+            self.enter_one(index, state, set);
+        }
+    }
+
+    fn enter_one(&self, index: usize, state: &State, set: &mut Vec<usize>) {
         set.push(index);
-        match self.at(index) {
-            Token::Star | Token::Deep => self.enter(index + 1, set),
-            Token::Enter => self.enter(index + 2, set),
+        match state.token {
+            Token::Star | Token::Deep => self.enter(state.next, set),
+            Token::Enter => self.enter(state.next.and_then(|deep| self.after(Some(deep))), set),
             Token::Char(_) | Token::One | Token::End(_) => {}
         }
     }
 
-    fn step(&self, set: &[usize], c: char) -> Vec<usize> {
-        let mut next = Vec::with_capacity(set.len());
-        for &index in set {
-            match self.at(index) {
-                Token::Char(literal) if literal == c => self.enter(index + 1, &mut next),
-                Token::One if c != '/' => self.enter(index + 1, &mut next),
-                Token::Star if c != '/' => self.enter(index, &mut next),
-                Token::Enter if c == '/' => self.enter(index + 1, &mut next),
-                Token::Deep => self.enter(index, &mut next),
+    fn step(&self, set: impl Iterator<Item = usize>, c: char) -> Vec<usize> {
+        let mut next = Vec::new();
+        for (index, state) in set.filter_map(|index| Some((index, self.states.get(index)?))) {
+            match state.token {
+                Token::Char(literal) if literal == c => self.enter(state.next, &mut next),
+                Token::One if c != '/' => self.enter(state.next, &mut next),
+                Token::Star if c != '/' => self.enter_one(index, state, &mut next),
+                Token::Enter if c == '/' => self.enter(state.next, &mut next),
+                Token::Deep => self.enter_one(index, state, &mut next),
                 Token::Char(_) | Token::One | Token::Star | Token::Enter | Token::End(_) => {}
             }
         }
@@ -186,53 +237,63 @@ impl Bounds {
     fn reduce(&self, mut set: Vec<usize>) -> Option<Vec<usize>> {
         set.sort_unstable();
         set.dedup();
-        let all = |owner| set.iter().any(|&index| self.is_everything(index, owner));
-        let (without, blocked, granted) = (all(Owner::Without), all(Owner::Blocked), all(Owner::Granted));
-        if without {
+        // Who has a state, and who has all texts from here on.
+        let (mut has, mut all) = (Owners::default(), Owners::default());
+        for state in set.iter().filter_map(|&index| self.states.get(index)) {
+            *has.of(state.owner) = true;
+            *all.of(state.owner) |= state.is_everything;
+        }
+        if all.without || !has.required || (all.granted && !has.blocked) {
             return None;
         }
-        if blocked {
-            set.retain(|&i| match self.owner(i) {
-                Owner::Required | Owner::Without => true,
-                Owner::Granted => false,
-                Owner::Blocked => self.is_everything(i, Owner::Blocked) || self.at(i) == Token::End(Owner::Blocked),
-            });
-        } else if granted {
-            set.retain(|&i| match self.owner(i) {
-                Owner::Required | Owner::Without | Owner::Blocked => true,
-                Owner::Granted => self.is_everything(i, Owner::Granted) || self.at(i) == Token::End(Owner::Granted),
+        if all.blocked || all.granted {
+            let settled = |state: &State| state.is_everything || state.token == Token::End(state.owner);
+            set.retain(|&index| {
+                self.states.get(index).is_some_and(|state| match state.owner {
+                    Owner::Required | Owner::Without => true,
+                    Owner::Granted => !all.blocked && settled(state),
+                    Owner::Blocked => !all.blocked || settled(state),
+                })
             });
         }
-        let has = |owner| set.iter().any(|&i| self.owner(i) == owner);
-        let all_granted = granted && !has(Owner::Blocked);
-        (has(Owner::Required) && !all_granted).then_some(set)
-    }
-
-    /// Whether all texts from this state on belong to the owner.
-    fn is_everything(&self, index: usize, owner: Owner) -> bool {
-        let everything = match self.universe {
-            Universe::Paths => Token::Deep,
-            Universe::Names => Token::Star,
-        };
-        self.at(index) == everything && self.at(index + 1) == Token::End(owner)
+        Some(set)
     }
 
     fn owner(&self, index: usize) -> Owner {
-        self.owners.get(index).copied().unwrap_or(Owner::Blocked)
+        self.states.get(index).map_or(Owner::Blocked, |state| state.owner)
+    }
+}
+
+/// Something about each of the owners.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each owner")]
+struct Owners {
+    required: bool,
+    without: bool,
+    granted: bool,
+    blocked: bool,
+}
+
+impl Owners {
+    const fn of(&mut self, owner: Owner) -> &mut bool {
+        match owner {
+            Owner::Required => &mut self.required,
+            Owner::Without => &mut self.without,
+            Owner::Granted => &mut self.granted,
+            Owner::Blocked => &mut self.blocked,
+        }
     }
 }
 
 /// Whether the pattern means this text.
 pub fn matches<P: Language>(pattern: &P, reach: Reach, text: &str) -> bool {
-    let universe = P::UNIVERSE;
-    let mut bounds = Bounds { universe, reach, tokens: Vec::new(), owners: Vec::new(), starts: Vec::new() };
-    pattern.tokens(reach, &mut bounds.tokens);
-    bounds.tokens.push(Token::End(Owner::Granted));
+    let mut bounds = Bounds { universe: P::UNIVERSE, reach, states: Vec::new(), begin: None };
+    bounds.push(pattern, Owner::Granted, reach);
     let mut set = Vec::new();
-    bounds.enter(0, &mut set);
+    bounds.enter(bounds.begin, &mut set);
     let text = if P::UNIVERSE == Universe::Paths && text == "/" { "" } else { text };
     for c in text.chars() {
-        set = bounds.step(&set, c);
+        set = bounds.step(set.into_iter(), c);
         set.sort_unstable();
         set.dedup();
     }

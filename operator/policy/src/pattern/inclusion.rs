@@ -20,7 +20,7 @@ pub struct Held<'a, P: Included> {
 }
 
 /// A pattern of which lists can be held against each other.
-pub trait Included: Language {
+pub trait Included: Language + AsRef<str> {
     /// Answers, or says which patterns the automaton should be asked about.
     #[doc(hidden)]
     fn ask<'a>(&'a self, held: &mut Held<'a, Self>, budget: &mut Budget) -> Result<Answer<'a, Self>, Exhausted>;
@@ -59,6 +59,9 @@ impl<'a, P: Included> Held<'a, P> {
             Answer::Inside => Ok(None),
             Answer::Outside(text) => Ok(Some(text)),
             Answer::Depends { granted, blocked, without } => {
+                // Making it costs, too.
+                let patterns = granted.iter().chain(&blocked).chain(&without);
+                budget.pay(patterns.map(|pattern| pattern.as_ref().len()).sum())?;
                 Bounds::new(self.reach, granted, blocked, without).counterexample(required, budget)
             }
         }

@@ -58,6 +58,12 @@ pub(super) fn is_name_char(at: usize, c: char) -> bool {
     c == '_' || c.is_ascii_alphabetic() || (at > 0 && c.is_ascii_digit())
 }
 
+impl AsRef<str> for NamePattern {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 impl FromStr for NamePattern {
     type Err = PatternError;
 

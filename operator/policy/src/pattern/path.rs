@@ -124,6 +124,12 @@ pub(super) fn has_wildcard(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
+impl AsRef<str> for PathPattern {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
 impl FromStr for PathPattern {
     type Err = PatternError;
 

@@ -92,13 +92,11 @@ impl Trie {
         let child = if segment == "**" {
             *node.deep.get_or_insert(new)
         } else if has_wildcard(segment) {
-            match node.globs.iter().find(|(glob, _)| glob.as_str() == segment) {
-                Some((_, child)) => *child,
-                None => {
-                    node.globs.push((Glob::new(segment), new));
-                    new
-                }
+            let known = node.globs.iter().find(|(glob, _)| glob.as_str() == segment).map(|(_, child)| *child);
+            if known.is_none() {
+                node.globs.push((Glob::new(segment), new));
             }
+            known.unwrap_or(new)
         } else {
             *node.names.entry(segment.into()).or_insert(new)
         };

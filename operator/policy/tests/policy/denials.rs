@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ccos_policy::decision::Cause;
+use ccos_policy::decision::{Cause, Excess};
 use ccos_policy::{Denial, Denials, FieldPath, Limits, ProcessCreation, Reason, Use};
 
 use crate::given::{case, names, outbounds, paths};
@@ -120,7 +120,11 @@ fn others_make_denials_with_a_text() {
         (Cause::InvalidInputs(text()), Reason::InvalidInputs, r"x: a\u{a}b"),
         (Cause::ProviderInvalid(text()), Reason::ProviderInvalid, r"x: a\u{a}b"),
         (Cause::PolicyDenied(text()), Reason::PolicyDenied, r"x: a\u{a}b"),
-        (Cause::CeilingExceeded(text()), Reason::CeilingExceeded, r"x: a\u{a}b"),
+        (
+            Cause::CeilingExceeded(Excess::Unbounded(text())),
+            Reason::CeilingExceeded,
+            r"x: absent, so that nothing bounds it; the cluster's ceiling allows a\u{a}b",
+        ),
         (
             Cause::ReferenceForbidden {
                 requester: r#"user "eve""#.to_owned(),

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod amounts;
+mod ceiling;
+mod cost;
 mod denials;
 mod enforceability;
 mod given;

@@ -1,6 +1,6 @@
 //! The walk itself: breadth first over sets of states, so that the first counterexample is a shortest one.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::super::budget::{Budget, Exhausted};
@@ -8,7 +8,7 @@ use super::super::name::is_name_char;
 use super::{Bounds, Owner, Token, Universe};
 
 /// Where in a text a state is: what is a text at all does not depend on patterns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Place {
     /// No character yet.
     Begin,
@@ -80,20 +80,18 @@ struct Node {
 struct Walk<'a> {
     bounds: &'a Bounds,
     nodes: Vec<Node>,
-    seen: BTreeSet<State>,
+    seen: HashSet<State>,
 }
 
 /// A shortest text that is required and not granted; `None` if there is none.
 pub(super) fn counterexample(bounds: &Bounds, budget: &mut Budget) -> Result<Option<String>, Exhausted> {
-    Walk { bounds, nodes: Vec::new(), seen: BTreeSet::new() }.run(budget)
+    Walk { bounds, nodes: Vec::new(), seen: HashSet::new() }.run(budget)
 }
 
 impl Walk<'_> {
     fn run(mut self, budget: &mut Budget) -> Result<Option<String>, Exhausted> {
         let mut begin = Vec::new();
-        for &start in &self.bounds.starts {
-            self.bounds.enter(start, &mut begin);
-        }
+        self.bounds.enter(self.bounds.begin, &mut begin);
         self.add(Place::Begin, begin, None);
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
@@ -102,10 +100,23 @@ impl Walk<'_> {
             if self.bounds.universe.is_text(*place) && self.is_counterexample(set) {
                 return Ok(Some(self.text(next)));
             }
+            // Apart, so that a character costs what goes on with it, not what is there.
+            let (mut literals, mut others) = (Vec::new(), Vec::new());
+            for &index in set {
+                match self.bounds.at(index) {
+                    Token::Char(c) => literals.push((c, index)),
+                    Token::One | Token::Star | Token::Enter | Token::Deep => others.push(index),
+                    Token::End(_) => {}
+                }
+            }
+            literals.sort_unstable();
             for c in self.characters(set) {
-                budget.pay(set.len() + 1)?;
+                let from = literals.partition_point(|&(literal, _)| literal < c);
+                let own = literals.iter().skip(from).take_while(|(literal, _)| *literal == c).map(|&(_, index)| index);
+                let reached = self.bounds.step(others.iter().copied().chain(own), c);
+                budget.pay(others.len().max(reached.len()) + 1)?;
                 if let Some(place) = self.bounds.universe.step(*place, c) {
-                    self.add(place, self.bounds.step(set, c), Some((next, c)));
+                    self.add(place, reached, Some((next, c)));
                 }
             }
             next += 1;

@@ -1,0 +1,34 @@
+//! The network policy of a pod that lives. Ours is the only controller that would notice that it is gone.
+
+use ccos_crds::CapabilityExecution;
+use ccos_plan::build::network_policy::network_policy;
+use ccos_plan::end::End;
+use ccos_plan::fence::fenced;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
+use tracing::warn;
+
+use crate::apply;
+use crate::chain;
+use crate::ctx::Ctx;
+use crate::dereference::{self, DereferenceError};
+
+/// Whether the policy is still there as it was applied. Where it is not, it is applied again at once, and the answer is
+/// the end of the execution: fail closed, since what passed meanwhile is not known.
+pub(crate) async fn breached(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<End>, DereferenceError> {
+    let wanted = network_policy(object);
+    let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
+    let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
+    if fenced(&wanted, cached.as_deref()).is_ok() {
+        return Ok(None);
+    }
+    // The cache may be behind what was just applied.
+    let live = dereference::live_policy(&ctx.client, &namespace, &name).await?;
+    let Err(end) = fenced(&wanted, live.as_ref()) else { return Ok(None) };
+    // Where this fails, such as in a namespace that is being deleted, the pod is ended all the same.
+    if let Err(error) = apply::network_policy(&ctx.client, &wanted).await {
+        warn!(namespace, name, error = chain(&error), "cannot apply a network policy again; its pod is ended");
+    }
+    Ok(Some(end))
+}
