@@ -409,21 +409,6 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
     refused(execution("container").set("isolation", "Container"), "isolation", "use GVisor");
     refused(execution("wasm").set("isolation", "Wasm"), "isolation", "use GVisor");
     refused(execution("glob").reads("/data/*.csv"), "requires.permissions.filesystem.read[0]", r#"write "/data""#);
-    refused(
-        execution("tag").provider("source.image.reference", "registry.local/tools:1"),
-        "provider.spec.source.image.reference",
-        "write name@sha256:",
-    );
-    refused(
-        execution("signed").provider("signature", json!({"cosign": {"publicKey": "PEM"}})),
-        "provider.spec.signature",
-        "pin the image by digest",
-    );
-    refused(
-        execution("schema").capability("inputSchema", json!({"type": "object"})),
-        "provider.spec.capabilities[0].inputSchema",
-        "check in the code",
-    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use ccos_plan::ClusterProfile;
 use ccos_trail::{Place, Trail};
 use ccos_webhook::certificates;
 use ccos_webhook::keys::{self, Shared};
+use ccos_webhook::lists;
 use ccos_webhook::probes::{self, Metrics, Probes};
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{self, App};
@@ -140,6 +141,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         providers: cache::<CapabilityProvider>(&client, &pulses, "CapabilityProvider"),
         cluster_providers: cache::<ClusterCapabilityProvider>(&client, &pulses, "ClusterCapabilityProvider"),
     };
+    let (lists, filled_lists) = lists::keep(&client, &args.namespace, &pulses);
     let configurations = Arc::new(Notify::new());
     keep_keys(&client, &args.namespace, &pulses, keys.clone(), Arc::clone(&configurations));
     let keeper = keep_certificate(&client, &args, &pulses, keys.clone(), configurations);
@@ -164,6 +166,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let app = App {
         client,
         caches: caches.clone(),
+        lists,
         isolations: profile.isolations,
         ceiling,
         keys,
@@ -176,7 +179,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
     let server = tokio::spawn(server.serve(router.into_make_service()));
     tokio::spawn(async move {
-        if filled(&caches).await {
+        if filled(&caches).await && filled_lists.wait_until_ready().await.is_ok() {
             serving.store(true, Ordering::Relaxed);
             tracing::info!("is ready");
         }

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
-use ccos_plan::AnyContext;
+use ccos_plan::{AnyContext, Trust};
 use ccos_policy::{Ceiling, Isolations};
 use ccos_trail::Trail;
 use futures::StreamExt as _;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
+use crate::lists::Lists;
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
 use crate::references::{Caches, Found, Freshness, default_context, find};
@@ -36,6 +37,8 @@ pub struct App {
     pub client: Client,
     /// Contexts and providers.
     pub caches: Caches,
+    /// Who is known to be malicious.
+    pub lists: Lists,
     /// What the cluster can do.
     pub isolations: Isolations,
     /// What contexts may grant whose author has no right to escalate.
@@ -186,7 +189,7 @@ impl App {
                     ccos_plan::AnyProvider::Cluster(_) => None,
                 };
                 let refused = self.refused(request, rights::to_provide(object, namespace)).await?;
-                grant::provider(object, &request.requester_display(), &refused)
+                grant::provider(object, &request.requester_display(), &refused, &self.lists.now())
             }
         }
     }
@@ -205,8 +208,9 @@ impl App {
         let (refused, found) =
             futures::join!(self.refused(request, questions), self.find(request, object, Freshness::Cached));
         let (refused, mut found) = (refused?, found?);
+        let trust = self.trust();
         let decide = |found: &Found| {
-            execution::decide(object, &request.requester_display(), found, &refused, &self.isolations, now)
+            execution::decide(object, &request.requester_display(), found, &trust, &refused, &self.isolations, now)
         };
         let admitted = match decide(&found) {
             Ok(admitted) => admitted,
@@ -250,8 +254,21 @@ impl App {
         if !receipt::same_state(&claims, found.context.as_ref(), found.provider.as_ref()) {
             found = self.find(request, object, Freshness::Live).await?;
         }
-        let requester = request.requester_display();
-        execution::confirmed(object, &requester, &claims, &found, &self.isolations, now)
+        let (requester, trust) = (request.requester_display(), self.trust());
+        let confirm =
+            |found: &Found| execution::confirmed(object, &requester, &claims, found, &trust, &self.isolations, now);
+        match confirm(&found) {
+            // What the controller found out about a provider changes no generation: our cache may be behind in that.
+            Err(refusal @ (Refusal::Denied { .. } | Refusal::Receipt(_))) => {
+                let live = self.find(request, object, Freshness::Live).await?;
+                if live == found { Err(refusal) } else { confirm(&live) }
+            }
+            answer => answer,
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        Trust::Cluster(self.lists.now())
     }
 
     fn signing(&self) -> Result<Arc<Signing>, Refusal> {

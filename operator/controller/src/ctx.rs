@@ -15,6 +15,8 @@ use crate::audit::Audit;
 use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::supply::lists::Lists;
+use crate::supply::registry::Registries;
 use crate::waker::Waker;
 use crate::watches::Stores;
 
@@ -26,6 +28,8 @@ pub(crate) struct Ctx {
     pub(crate) ceiling: Ceiling,
     pub(crate) stores: Stores,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) lists: Lists,
+    pub(crate) registries: Registries,
     pub(crate) changed: Arc<Changed>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,

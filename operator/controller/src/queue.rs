@@ -36,6 +36,8 @@ pub(crate) struct Told {
     pub(crate) generation: Option<i64>,
     /// UID and generation of its context.
     pub(crate) context: (Option<String>, Option<i64>),
+    /// The lists of malicious providers.
+    pub(crate) lists: u64,
 }
 
 /// Places, nonces and patience, by the UID of an execution.

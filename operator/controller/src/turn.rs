@@ -40,7 +40,7 @@ pub(crate) fn turn(
             let namespace = object.namespace().unwrap_or_default();
             places.insert(uid, Place { weight, namespace, line: line(object) });
         }
-        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight)),
+        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, ctx)),
     }
     turn
 }
@@ -72,7 +72,7 @@ pub(crate) enum News {
 pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Option<Waits> {
     let before = ctx.queue.told(&Ticket::of(object).uid)?;
     let context = dereference::cached_context(&ctx.stores, object)?;
-    if before != told(object, &context, before.weight) {
+    if before != told(object, &context, before.weight, ctx) {
         return None;
     }
     let expires = step::expires_at(&context, now);
@@ -93,9 +93,14 @@ fn news(object: &CapabilityExecution, wait: Wait, ctx: &Ctx) -> Option<News> {
     Some(if left.is_zero() { News::Due(message) } else { News::In(left) })
 }
 
-fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight) -> Told {
+fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, ctx: &Ctx) -> Told {
     let metadata = context.metadata();
-    Told { weight, generation: object.metadata.generation, context: (metadata.uid.clone(), metadata.generation) }
+    Told {
+        weight,
+        generation: object.metadata.generation,
+        context: (metadata.uid.clone(), metadata.generation),
+        lists: ctx.lists.edition(),
+    }
 }
 
 fn decide(

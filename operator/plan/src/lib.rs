@@ -20,8 +20,10 @@ pub mod review;
 pub mod schema;
 pub mod status;
 pub mod step;
+pub mod trust;
 pub mod wire;
 
 pub use cluster::ClusterProfile;
 pub use object::{AnyContext, AnyProvider};
 pub use review::{Verdict, review};
+pub use trust::Trust;

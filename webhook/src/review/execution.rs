@@ -3,6 +3,7 @@
 use ccos_crds::CapabilityExecution;
 use ccos_crds::RECEIPT_ANNOTATION;
 use ccos_crds::execution::DesiredState;
+use ccos_plan::Trust;
 use ccos_plan::receipt::{Claims, Keys, spec_digest};
 use ccos_plan::review::{References, Verdict as Reviewed, rejection, review};
 use ccos_plan::wire::{FieldError, FieldErrors};
@@ -26,6 +27,7 @@ pub fn decide(
     object: &CapabilityExecution,
     requester: &str,
     found: &Found,
+    trust: &Trust,
     refused: &[Question],
     isolations: &Isolations,
     now: Timestamp,
@@ -35,7 +37,8 @@ pub fn decide(
         refused.iter().partition(|question| question.verb == Verb::Use);
     let may_use = if may_use.is_empty() { Use::Allowed } else { Use::Forbidden(requester.to_owned()) };
     let forbidden = Denials::from_vec(may_read.iter().map(|question| question.denial(requester)).collect());
-    let denials = match review(object, &References { context, provider, may_use }, isolations, now) {
+    let references = References { context, provider, may_use, trust: trust.clone() };
+    let denials = match review(object, &references, isolations, now) {
         Reviewed::Invalid(errors) => return Err(Refusal::Invalid(errors)),
         Reviewed::Decided(Decision::Admitted(admitted)) => match forbidden {
             None => return Ok(admitted),
@@ -105,12 +108,13 @@ pub fn confirmed(
     requester: &str,
     claims: &Claims,
     found: &Found,
+    trust: &Trust,
     isolations: &Isolations,
     now: Timestamp,
 ) -> Verdict {
     // Nobody is asked again what the requester may do: the receipt is ours, moments old, and of this requester, this
     // spec and this context, so the question would be the same one.
-    let admitted = decide(object, requester, found, &[], isolations, now)?;
+    let admitted = decide(object, requester, found, trust, &[], isolations, now)?;
     let (Some(context), Some(provider)) = (&found.context, &found.provider) else {
         return Err(Refusal::TryAgain("admitted without its references".to_owned()));
     };

@@ -11,6 +11,7 @@
 mod executions;
 mod grants;
 mod malformed;
+mod providers;
 mod receipts;
 mod support;
 mod trail;

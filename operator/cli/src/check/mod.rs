@@ -8,6 +8,7 @@ pub mod verdict;
 use std::io;
 use std::path::PathBuf;
 
+use ccos_plan::trust;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -22,8 +23,8 @@ pub use verdict::{Cause, Checked, Verdict, check};
 /// Reads contexts, providers and executions, and Namespaces for the labels that name default contexts, from files, folders
 /// (all *.yaml, *.yml and *.json in them) or `-`, such as the output of `helm template`, and says of each execution whether
 /// it would be admitted, and if not, every reason. Whether you may use a context, or escalate one above the cluster's
-/// ceiling, is not asked: only the cluster knows, see `ccos can-i`. Ends with 0 if all are allowed, 1 if some are denied, 2
-/// if the input is unreadable or invalid.
+/// ceiling, is not asked: only the cluster knows, see `ccos can-i`; nor what a tag names, whether an image is signed, and
+/// who is listed as malicious. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// Files, folders, or `-` for standard input.
@@ -117,6 +118,11 @@ fn notes(world: &World, checked: &Checked, streams: &mut Streams<'_>) -> io::Res
         let objects = if count == 1 { "object" } else { "objects" };
         let kinds = kinds.join(", ");
         writeln!(streams.notes, "left out: {count} {objects} of other kinds ({})", printable(&kinds))?;
+    }
+    for item in world.providers.values() {
+        for what in trust::unseen(&item.object) {
+            writeln!(streams.notes, "{}", printable(&format!("{}: not checked here: {what}", item.place)))?;
+        }
     }
     for warning in warnings {
         writeln!(streams.notes, "warning: {}", printable(&warning.to_string()))?;

@@ -7,5 +7,7 @@ mod children;
 mod lifecycle;
 mod receipts;
 mod records;
+mod schemas;
 mod seed;
+mod trust;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ccos_crds::{CapabilityExecution, CapabilityProvider, SecurityContext};
 use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::status::Granted;
-use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, receipt};
+use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Trust, receipt};
 use ccos_policy::{Admitted, Decision, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
@@ -93,6 +93,7 @@ pub(crate) fn found(context: SecurityContext, provider: CapabilityProvider) -> R
         context: Some(AnyContext::Namespaced(Arc::new(context))),
         provider: Some(AnyProvider::Namespaced(Arc::new(provider))),
         may_use: Use::Allowed,
+        trust: Trust::Cluster(Arc::default()),
     }
 }
 
