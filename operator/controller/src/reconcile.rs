@@ -264,6 +264,7 @@ async fn attempt_ended(
     if !retry::again(object, &ended.end) {
         return finish(object, ctx, draft.ended(Some(pod), ended), &ended.end).await;
     }
+    ctx.retries(object, pod, &ended.end).await?;
     if update_status(&ctx.client, object, draft.retrying(pod, ended)).await? {
         ctx.metrics.retried(ended.end.reason);
         ctx.tell(object, EventType::Warning, "Retrying", ended.end.reason, &ended.end.message).await;
