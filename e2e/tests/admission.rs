@@ -206,7 +206,7 @@ fn a_context_above_the_ceiling_takes_the_right_to_escalate() {
         .of(2);
     ann.rejects(metadata())
         .with(Reason::CeilingExceeded, "spec.permissions.network.outbound[0]")
-        .saying("which blocks 169.254.0.0/16, e.g. 169.254.0.0:80");
+        .saying("which blocks 127.0.0.0/8, e.g. 127.0.0.0:80");
     // Inside: what the ceiling blocks, they block too.
     ann.would_be_allowed(context("all").reads("/**").blocks("/etc/shadow"));
     let local = json!([{"cidr": "127.0.0.0/8"}, {"cidr": "169.254.0.0/16"}]);
