@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
+use ccos_plan::Trust;
 use ccos_policy::Reason;
+use ccos_supply::watchlist::Watchlist;
 use ccos_webhook::admission;
 use ccos_webhook::references::Found;
 use ccos_webhook::review::{Asked, Refusal, Subject, asked, execution, grant};
@@ -60,13 +62,16 @@ fn webhook(case: &Case) -> Said {
                 found.context = Some(context);
                 allowed.warnings
             }),
-            Asked::Provider(provider) => grant::provider(&provider, &who, &[]).map(|allowed| {
+            Asked::Provider(provider) => grant::provider(&provider, &who, &[], &Watchlist::default()).map(|allowed| {
                 found.provider = Some(provider);
                 allowed.warnings
             }),
             Asked::Created(object) => {
                 let found = case.finds(&found);
-                execution::decide(&object, &who, &found, &[], &Cluster::default().isolations, now()).map(|_| Vec::new())
+                let isolations = Cluster::default().isolations;
+                // What only a cluster knows is not asked: of tags, signatures and lists `ccos check` says that it can't know.
+                let trust = Trust::Offline;
+                execution::decide(&object, &who, &found, &trust, &[], &isolations, now()).map(|_| Vec::new())
             }
             Asked::Changed { .. } | Asked::Unchanged => panic!("{body}"),
         });
