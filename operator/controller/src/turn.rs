@@ -37,8 +37,9 @@ pub(crate) fn turn(
     let uid = Ticket::of(object).uid;
     match &turn {
         Turn::Go => {
-            let namespace = object.namespace().unwrap_or_default();
-            places.insert(uid, Place { weight, namespace, line: line(object) });
+            let (namespace, line) = (object.namespace().unwrap_or_default(), line(object));
+            ctx.queue.serve(line.clone(), namespace.clone());
+            places.insert(uid, Place { weight, namespace, line });
         }
         Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, ctx)),
     }
@@ -129,7 +130,7 @@ fn decide(
         let holds = live_weight(peer, ctx).map(|weight| Peer::Holds { weight, namespace });
         holds.or_else(|| waits.then_some(Peer::Waits(ticket)))
     }));
-    capacity::turn(&mine, weight, &peers, bounds, &context.display())
+    capacity::turn(&mine, weight, &peers, &ctx.queue.served(&line), bounds, &context.display())
 }
 
 /// What the executions of a line hold and wait for, by caches.
