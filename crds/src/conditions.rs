@@ -23,10 +23,20 @@ pub const SUCCEEDED: &str = "Succeeded";
 pub const FINISHED: &str = "Finished";
 
 /// Of contexts and providers. `True`: it was understood (`Valid`). `False`: `Invalid`; the message says what is wrong
-/// with which field. Of contexts also `Expired`: it admits nothing any more.
+/// with which field. Of contexts also `Expired`: it admits nothing any more. Of providers also `False`: `Listed`, as
+/// malicious or denied; `Unknown`: `WatchlistUnreadable`.
 pub const VALID: &str = "Valid";
 
 /// Of contexts. `True`: anybody who may write contexts could have written it (`WithinCeiling`). `False`:
 /// `CeilingExceeded`; the message says what it grants beyond the cluster's ceiling. That is no fault: its author had the
 /// right to escalate, or the ceiling was lowered since, and executions run under it all the same.
 pub const WITHIN_CEILING: &str = "WithinCeiling";
+
+/// Of providers. `True`: what runs is one digest (`ByDigest`, `Resolved`), also if the tag that named it names another
+/// one by now (`TagMoved`). `False`: `RegistryNotAllowed`, `RegistryFailed`, `NoImage`.
+pub const PINNED: &str = "Pinned";
+
+/// Of providers that demand a signature. `True`: it was found good, over the digest that runs (`Verified`). `False`:
+/// `NotSigned`, `SignatureInvalid`, `KeyInvalid`, `NoTrustRoot`, `NoImage`, `RegistryNotAllowed`. `Unknown`: `NotPinned`,
+/// `RegistryFailed`, `KeyUnreadable`.
+pub const VERIFIED: &str = "Verified";

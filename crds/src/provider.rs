@@ -25,7 +25,9 @@ use crate::permissions::{KeyRef, Requires};
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Capabilities", type_ = "string", json_path = ".status.capabilities"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
+    printcolumn(name = "Verified", type_ = "string", json_path = ".status.conditions[?(@.type==\"Verified\")].status"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.source.image.reference", priority = 1),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.image.digest", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -35,7 +37,7 @@ pub struct CapabilityProviderSpec {
     pub version: String,
     /// Where its code is.
     pub source: Source,
-    /// Who must have signed the code. Absent: nobody. Refused in this release.
+    /// Who must have signed the code. Absent: nobody. Until the condition `Verified` is `True`, executions are refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
     /// What it can do.
@@ -59,7 +61,9 @@ pub struct CapabilityProviderSpec {
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Capabilities", type_ = "string", json_path = ".status.capabilities"),
     printcolumn(name = "Valid", type_ = "string", json_path = ".status.conditions[?(@.type==\"Valid\")].status"),
+    printcolumn(name = "Verified", type_ = "string", json_path = ".status.conditions[?(@.type==\"Verified\")].status"),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.source.image.reference", priority = 1),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.image.digest", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(transparent)]
@@ -82,7 +86,9 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Image {
-    /// By digest, such as `registry.example.com/weather@sha256:…`: exactly that runs.
+    /// By digest, such as `registry.example.com/weather@sha256:…`: exactly that runs. A tag is looked up once for each
+    /// version of the provider, and what it named then is what runs: see `status.image`. Registries must be allowed in the
+    /// operator's installation for tags and signatures, and are read without credentials.
     #[schemars(length(min = 1, max = 512))]
     pub reference: String,
     /// Secrets of the execution's namespace to pull it with.
@@ -135,7 +141,7 @@ pub struct NamespacedKeyRef {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
-    /// A signature made by cosign over the image's digest.
+    /// A signature made by cosign over the image's digest, which the registry has beside the image.
     pub cosign: Cosign,
 }
 
@@ -145,14 +151,17 @@ pub struct Signature {
 #[x_kube(validation = Rule::new("(has(self.publicKey) ? 1 : 0) + (has(self.publicKeySecretRef) ? 1 : 0) + (has(self.keyless) ? 1 : 0) == 1")
     .message("give exactly one of publicKey, publicKeySecretRef and keyless"))]
 pub struct Cosign {
-    /// A public key, in PEM.
+    /// A public key, in PEM: ECDSA, RSA or Ed25519. Of a signature by key in cosign's form of a tag (`sha256-….sig`), which
+    /// cosign 3 makes with `--new-bundle-format=false`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub public_key: Option<String>,
-    /// A Secret that holds it.
+    /// A Secret that holds it. The operator has no right to Secrets: give its ServiceAccount `ccos-controller` the verb `get`
+    /// on this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_key_secret_ref: Option<NamespacedKeyRef>,
-    /// An identity, by a certificate of Sigstore.
+    /// An identity, by a certificate of Sigstore, verified offline against the trust root in the ConfigMap `ccos-trust-root`
+    /// of the operator's namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keyless: Option<Keyless>,
 }
@@ -195,11 +204,15 @@ pub struct Capability {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub working_dir: Option<String>,
-    /// A JSON Schema that inputs must fit. Refused in this release.
+    /// A JSON Schema (draft 2020-12) that inputs must fit; checked at admission. At most 64 KiB. It is all in one place and
+    /// bounded: `$ref` leads to a part of it (`#/$defs/day`), never back to itself, and patterns have neither look-around
+    /// nor back-references. Keywords that would not be checked are refused. Values of `inputsFrom` are not known at
+    /// admission: of their fields it may say the type and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub input_schema: Option<Json>,
-    /// A JSON Schema that results must fit. Refused in this release.
+    /// The same for results: one that does not fit ends the execution as `InvalidResult` and is not kept. No result is held
+    /// against it as `null`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub output_schema: Option<Json>,
@@ -218,8 +231,36 @@ pub struct CapabilityProviderStatus {
     /// The ids of what it offers, for `kubectl get`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<String>,
-    /// `Valid`.
+    /// What runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<PinnedImage>,
+    /// Which signature was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<VerifiedImage>,
+    /// `Valid`, `Pinned` and, where a signature is demanded, `Verified`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// An image, by digest, and what it was looked up for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedImage {
+    /// The reference. Another is looked up anew.
+    pub reference: String,
+    /// The provider's version. Another is looked up anew.
+    pub version: String,
+    /// What it named then.
+    pub digest: String,
+}
+
+/// An image whose signature was found good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifiedImage {
+    /// What is signed.
+    pub digest: String,
+    /// Digest of what it was verified against: key, or identity and trust root. It is verified anew when that changes.
+    pub against: String,
 }

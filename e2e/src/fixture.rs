@@ -169,6 +169,12 @@ impl Provider {
         self
     }
 
+    /// The object, to be changed by hand.
+    #[must_use]
+    pub fn json(self) -> Value {
+        self.object
+    }
+
     /// Runs this instead of `true`.
     pub fn runs(self, command: &[&str]) -> Self {
         self.capability("command", json!(command))

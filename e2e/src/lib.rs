@@ -22,6 +22,7 @@ pub mod cluster;
 pub mod fixture;
 pub mod kubectl;
 pub mod namespace;
+pub mod registry;
 pub mod running;
 
 pub use api::Refused;
@@ -31,4 +32,5 @@ pub use ccos_policy::Reason;
 pub use fixture::{Context, Execution, Provider, context, execution, provider};
 pub use kubectl::{kubectl, until};
 pub use namespace::{Namespace, User, namespace};
+pub use registry::{Key, Repository};
 pub use running::{Ended, Running};

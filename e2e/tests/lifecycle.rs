@@ -287,7 +287,8 @@ fn a_right_that_is_taken_away_stops_what_runs_and_what_waits() {
     let ns = namespace("revoked-runs");
     ns.apply(context("analysts").capacity(2));
     ns.allow("ann", &[]);
-    let runs = execution("hers").sleeps(45);
+    // Longer than the rounds in which the right is asked for, on a slow machine too.
+    let runs = execution("hers").sleeps(120).limit("wallTime", "3m");
     let runs =
         ns.user("ann").rejects_at_first(&runs, Reason::UseForbidden, "contextRef", || ns.allow("ann", &["analysts"]));
     let his = ns.accepts(execution("his").sleeps(35));
@@ -309,9 +310,9 @@ fn a_right_that_is_taken_away_stops_what_runs_and_what_waits() {
 #[test]
 fn a_context_shows_what_runs_under_it_and_that_it_has_expired() {
     let ns = namespace("in-use");
-    let expires = json!({"type": "After", "after": "25s", "onExpiry": "Drain"});
+    let expires = json!({"type": "After", "after": "45s", "onExpiry": "Drain"});
     ns.apply(context("analysts").capacity(1).set("expiry", expires));
-    let runs = ns.accepts(execution("runs").sleeps(28));
+    let runs = ns.accepts(execution("runs").sleeps(50).limit("wallTime", "3m"));
     runs.starts();
     let waits = ns.accepts(execution("waits"));
     waits.waits_for(WaitReason::CapacityExhausted);
@@ -325,7 +326,7 @@ fn a_context_shows_what_runs_under_it_and_that_it_has_expired() {
     // 64Mi, the runner's 16Mi and gVisor's 64Mi; 100m and gVisor's 50m.
     assert_eq!((&shown["inUse"]["memory"], &shown["inUse"]["cpu"]), (&json!("144Mi"), &json!("150m")), "{shown:#}");
     assert!(shown["expiresAt"].is_string(), "{shown:#}");
-    ns.kubectl(["wait", "secctx/analysts", "--for=condition=Valid=False", "--timeout=40s"]);
+    ns.kubectl(["wait", "secctx/analysts", "--for=condition=Valid=False", "--timeout=60s"]);
     let shown = status();
     let valid = shown["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Valid").unwrap().clone();
     assert_eq!(valid["reason"], "Expired", "{shown:#}");
@@ -348,7 +349,7 @@ fn a_network_policy_that_is_taken_away_or_opened_ends_its_pod_behind_a_new_one()
         ("hidden", &["label", "--overwrite", "networkpolicy"]),
     ];
     for (name, change) in cases {
-        let runs = ns.accepts(execution(name).sleeps(40));
+        let runs = ns.accepts(execution(name).sleeps(90).limit("wallTime", "3m"));
         runs.starts();
         let policy = runs.child();
         let hides = (name == "hidden").then_some("app.kubernetes.io/managed-by-");

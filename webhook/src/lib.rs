@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod certificates;
 pub mod keys;
+pub mod lists;
 pub mod policies;
 pub mod probes;
 pub mod receipt;

@@ -17,6 +17,7 @@ use ccos_plan::policing::Shelf;
 use ccos_trail::{Place, Trail};
 use ccos_webhook::certificates;
 use ccos_webhook::keys::{self, Shared};
+use ccos_webhook::lists;
 use ccos_webhook::policies::{self, Kept};
 use ccos_webhook::probes::{self, Metrics, Probes};
 use ccos_webhook::references::Caches;
@@ -146,6 +147,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     };
     let policing = keep_policies(&client, &pulses);
     let (policies, namespaces) = (policing.policies.clone(), policing.namespaces.clone());
+    let (lists, filled_lists) = lists::keep(&client, &args.namespace, &pulses);
     let configurations = Arc::new(Notify::new());
     keep_keys(&client, &args.namespace, &pulses, keys.clone(), Arc::clone(&configurations));
     let keeper = keep_certificate(&client, &args, &pulses, keys.clone(), configurations);
@@ -171,6 +173,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         client,
         caches: caches.clone(),
         kept: policing,
+        lists,
         isolations: profile.isolations,
         ceiling,
         keys,
@@ -184,7 +187,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let server = tokio::spawn(server.serve(router.into_make_service()));
     tokio::spawn(async move {
         let restricted = policies.wait_until_ready().await.is_ok() && namespaces.wait_until_ready().await.is_ok();
-        if restricted && filled(&caches).await {
+        if restricted && filled(&caches).await && filled_lists.wait_until_ready().await.is_ok() {
             serving.store(true, Ordering::Relaxed);
             tracing::info!("is ready");
         }

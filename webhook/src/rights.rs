@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ccos_crds::execution::{CapabilityExecutionSpec, ContextKind, ContextRef};
-use ccos_crds::provider::NameRef;
 use ccos_crds::{GROUP, SecurityContextSpec};
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::{Cause, Denial, Denials};
@@ -209,17 +208,28 @@ pub fn to_grant(context: &AnyContext, namespace: Option<&str>, above: Option<&De
     escalate.into_iter().chain(volumes).chain(credentials).collect()
 }
 
-/// May the author of a provider write it? What it pulls with is read on its behalf.
+/// May the author of a provider write it? What it pulls with, and what its signature is verified against, is read on its
+/// behalf.
 #[must_use]
 pub fn to_provide(provider: &AnyProvider, namespace: Option<&str>) -> Vec<Question> {
+    let get = |namespace: Option<&str>, name: &str, field: String| Question {
+        verb: Verb::Get,
+        object: Object { kind: ObjectKind::Secret, namespace: namespace.map(str::to_owned), name: name.to_owned() },
+        field,
+    };
     let image = provider.spec().source.image.as_ref();
     let secrets = image.map(|image| image.pull_secrets.as_slice()).unwrap_or_default();
-    let question = |(at, secret): (usize, &NameRef)| Question {
-        verb: Verb::Get,
-        object: Object { kind: ObjectKind::Secret, namespace: namespace.map(str::to_owned), name: secret.name.clone() },
-        field: format!("spec.source.image.pullSecrets[{at}].name"),
-    };
-    secrets.iter().enumerate().map(question).collect()
+    let pulls = secrets
+        .iter()
+        .enumerate()
+        .map(|(at, secret)| get(namespace, &secret.name, format!("spec.source.image.pullSecrets[{at}].name")));
+    let signature = provider.spec().signature.as_ref();
+    let key = signature.and_then(|signature| signature.cosign.public_key_secret_ref.as_ref());
+    let key = key.map(|secret| {
+        let namespace = secret.namespace.as_deref().or(namespace);
+        get(namespace, &secret.key.name, "spec.signature.cosign.publicKeySecretRef".to_owned())
+    });
+    pulls.chain(key).collect()
 }
 
 /// The question as the API server understands it.

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
-use ccos_plan::AnyContext;
+use ccos_plan::{AnyContext, Trust};
 use ccos_policy::{Ceiling, Isolations, Remark};
 use ccos_trail::Trail;
 use futures::StreamExt as _;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{self, BODY_LIMIT, Request, Unreadable};
 use crate::keys::{Shared, Signing};
+use crate::lists::Lists;
 use crate::policies::{self, Kept};
 use crate::probes::{Metrics, Reviewed};
 use crate::receipt;
@@ -39,6 +40,8 @@ pub struct App {
     pub caches: Caches,
     /// What ExecutionPolicies say.
     pub kept: Kept,
+    /// Who is known to be malicious.
+    pub lists: Lists,
     /// What the cluster can do.
     pub isolations: Isolations,
     /// What contexts may grant whose author has no right to escalate.
@@ -191,7 +194,7 @@ impl App {
                     ccos_plan::AnyProvider::Cluster(_) => None,
                 };
                 let refused = self.refused(request, rights::to_provide(object, namespace)).await?;
-                grant::provider(object, &request.requester_display(), &refused)
+                grant::provider(object, &request.requester_display(), &refused, &self.lists.now())
             }
             (Webhook::Validate, Asked::Policy(object)) => grant::policy(object, &self.kept.stored()?),
         }
@@ -214,9 +217,10 @@ impl App {
             self.kept.policing(&self.client, request)
         );
         let (refused, mut found, policing) = (refused?, found?, policing?);
-        let rules = (&self.isolations, &policing);
-        let decide =
-            |found: &Found| execution::decide(object, &request.requester_display(), found, &refused, rules, now);
+        let (trust, rules) = (self.trust(), (&self.isolations, &policing));
+        let decide = |found: &Found| {
+            execution::decide(object, &request.requester_display(), found, &trust, &refused, rules, now)
+        };
         let admitted = match decide(&found) {
             Ok(admitted) => admitted,
             // The caches may be a moment behind what the requester has just applied; a no is only said of what is there.
@@ -259,9 +263,22 @@ impl App {
         if !receipt::same_state(&claims, found.context.as_ref(), found.provider.as_ref()) {
             found = self.find(request, object, Freshness::Live).await?;
         }
-        let requester = request.requester_display();
+        let (requester, trust) = (request.requester_display(), self.trust());
         let policing = self.kept.policing(&self.client, request).await?;
-        execution::confirmed(object, &requester, &claims, &found, (&self.isolations, &policing), now)
+        let rules = (&self.isolations, &policing);
+        let confirm = |found: &Found| execution::confirmed(object, &requester, &claims, found, &trust, rules, now);
+        match confirm(&found) {
+            // What the controller found out about a provider changes no generation: our cache may be behind in that.
+            Err(refusal @ (Refusal::Denied { .. } | Refusal::Receipt(_))) => {
+                let live = self.find(request, object, Freshness::Live).await?;
+                if live == found { Err(refusal) } else { confirm(&live) }
+            }
+            answer => answer,
+        }
+    }
+
+    fn trust(&self) -> Trust {
+        Trust::Cluster(self.lists.now())
     }
 
     fn signing(&self) -> Result<Arc<Signing>, Refusal> {

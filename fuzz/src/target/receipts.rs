@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::receipt::{self, Claims, Keys};
 use ccos_plan::review::{References, Verdict, review};
-use ccos_plan::{AnyContext, AnyProvider};
+use ccos_plan::{AnyContext, AnyProvider, Trust};
 use ccos_policy::{Decision, Isolation, IsolationProfile, Isolations, Use};
 use ed25519_dalek::SigningKey;
 use fastrand::Rng;
@@ -26,7 +26,12 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
     let context = AnyContext::Namespaced(Arc::new(serde_saphyr::from_str(CONTEXT).unwrap()));
     let provider = AnyProvider::Namespaced(Arc::new(serde_saphyr::from_str(PROVIDER).unwrap()));
     let now: Timestamp = "2026-11-24T06:10:00Z".parse().unwrap();
-    let found = References { context: Some(context.clone()), provider: Some(provider.clone()), may_use: Use::Allowed };
+    let found = References {
+        context: Some(context.clone()),
+        provider: Some(provider.clone()),
+        may_use: Use::Allowed,
+        trust: Trust::Offline,
+    };
     let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true };
     let isolations = Isolations([(Isolation::GVisor, gvisor)].into());
     // Without networks in the requirements: what the execution asks for is held.

@@ -36,6 +36,8 @@ pub enum Event {
     Start(Start),
     /// What runs is about to be stopped.
     Stop(Stop),
+    /// An attempt is over, and there will be another.
+    Retry(Retry),
     /// An execution is over.
     End(End),
     /// An execution waits.
@@ -245,6 +247,18 @@ pub struct Stop {
     /// Which execution.
     pub object: Object,
     /// Why.
+    pub reason: String,
+}
+
+/// An attempt is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Which execution.
+    pub object: Object,
+    /// The attempt's pod.
+    pub pod: String,
+    /// Why it ended.
     pub reason: String,
 }
 

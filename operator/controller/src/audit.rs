@@ -9,7 +9,7 @@ use ccos_audit::{Event, Level};
 use ccos_crds::CapabilityExecution;
 use ccos_plan::end::{End, WaitReason};
 use ccos_plan::record;
-use ccos_plan::status::{Draft, Granted};
+use ccos_plan::status::{self, Draft, Granted};
 use ccos_trail::{Failed, Trail};
 use kube::ResourceExt as _;
 
@@ -80,7 +80,13 @@ impl Ctx {
     /// It is about to be stopped.
     pub(crate) async fn stops(&self, object: &CapabilityExecution, end: &End) -> Result<(), Failed> {
         let event = record::stop(object, end, self.level(object));
-        self.audit.once(object, format!("stop {}", end.reason), event).await
+        let attempt = status::attempted(object).unwrap_or_default();
+        self.audit.once(object, format!("stop {attempt} {}", end.reason), event).await
+    }
+
+    /// This attempt is over, and there is about to be another.
+    pub(crate) async fn retries(&self, object: &CapabilityExecution, pod: &str, end: &End) -> Result<(), Failed> {
+        self.audit.once(object, format!("retry {pod}"), Some(record::retry(object, pod, end))).await
     }
 
     /// Its status is about to say that it is over.

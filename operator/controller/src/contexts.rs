@@ -1,12 +1,11 @@
-//! Status of contexts and providers, and the quota of each namespace with contexts.
+//! Status of contexts, and the quota of each namespace with contexts.
 
 use ccos_crds::execution::ContextKind;
-use ccos_crds::provider::CapabilityProviderStatus;
 use ccos_crds::security_context::SecurityContextStatus;
-use ccos_crds::{CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, SecurityContext, conditions};
+use ccos_crds::{ClusterSecurityContext, SecurityContext, conditions};
 use ccos_plan::build::{self, quota};
 use ccos_plan::capacity::Weight;
-use ccos_plan::{AnyContext, AnyProvider, wire};
+use ccos_plan::{AnyContext, wire};
 use ccos_policy::{Bytes, Cores, Denials, Reason, exceeds};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ResourceQuota;
@@ -93,18 +92,6 @@ pub(crate) async fn cluster(ctx: &Ctx, object: ClusterSecurityContext) {
     context_status(ctx, &api, &AnyContext::Cluster(Arc::new(object)), before).await;
 }
 
-pub(crate) async fn provider(ctx: &Ctx, object: CapabilityProvider) {
-    let api = Api::<CapabilityProvider>::namespaced(ctx.client.clone(), &object.namespace().unwrap_or_default());
-    let before = object.status.clone();
-    provider_status(&api, &AnyProvider::Namespaced(Arc::new(object)), before).await;
-}
-
-pub(crate) async fn cluster_provider(ctx: &Ctx, object: ClusterCapabilityProvider) {
-    let api = Api::<ClusterCapabilityProvider>::all(ctx.client.clone());
-    let before = object.status.clone();
-    provider_status(&api, &AnyProvider::Cluster(Arc::new(object)), before).await;
-}
-
 async fn context_status<K>(ctx: &Ctx, api: &Api<K>, context: &AnyContext, before: Option<SecurityContextStatus>)
 where
     K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -136,23 +123,6 @@ where
 
 fn expired_at(at: Timestamp) -> String {
     format!("it expired at {at} and admits nothing: set spec.expiry anew, or create another")
-}
-
-async fn provider_status<K>(api: &Api<K>, provider: &AnyProvider, before: Option<CapabilityProviderStatus>)
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    let metadata = provider.metadata();
-    let earlier = before.as_ref().map_or(&[][..], |status| &status.conditions);
-    let ids: Vec<&str> = provider.spec().capabilities.iter().map(|capability| capability.id.as_str()).collect();
-    let status = CapabilityProviderStatus {
-        observed_generation: metadata.generation,
-        capabilities: Some(ids.join(",")),
-        conditions: vec![valid(wire::provider(provider).map(drop), metadata, earlier)],
-    };
-    if before.as_ref() != Some(&status) {
-        write(api, metadata, &status).await;
-    }
 }
 
 pub(crate) fn valid(parsed: Result<(), wire::FieldErrors>, metadata: &ObjectMeta, earlier: &[Condition]) -> Condition {

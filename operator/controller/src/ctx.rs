@@ -16,6 +16,8 @@ use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
+use crate::supply::lists::Lists;
+use crate::supply::registry::Registries;
 use crate::waker::Waker;
 use crate::watches::Stores;
 
@@ -28,6 +30,8 @@ pub(crate) struct Ctx {
     pub(crate) stores: Stores,
     pub(crate) policies: Policies,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) lists: Lists,
+    pub(crate) registries: Registries,
     pub(crate) changed: Arc<Changed>,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,

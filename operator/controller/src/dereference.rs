@@ -9,7 +9,7 @@ use ccos_crds::{
 use ccos_plan::object::context_resource;
 use ccos_plan::receipt::{Keys, Requester};
 use ccos_plan::review::References;
-use ccos_plan::{AnyContext, AnyProvider, Policing};
+use ccos_plan::{AnyContext, AnyProvider, Policing, Trust};
 use ccos_policy::Use;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
@@ -18,6 +18,7 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
 
+use crate::supply::lists::Lists;
 use crate::watches::Stores;
 
 /// The ConfigMap in which the webhook publishes its public keys.
@@ -47,6 +48,7 @@ pub(crate) enum DereferenceError {
 pub(crate) async fn references(
     client: &Client,
     stores: &Stores,
+    lists: &Lists,
     object: &CapabilityExecution,
 ) -> Result<References, DereferenceError> {
     let namespace = object.namespace().unwrap_or_default();
@@ -84,7 +86,8 @@ pub(crate) async fn references(
             }
         }
     };
-    Ok(References { context, provider, may_use: Use::NotAsked, policing: Policing::NotAsked })
+    let (policing, trust) = (Policing::NotAsked, Trust::Cluster(lists.now()));
+    Ok(References { context, provider, may_use: Use::NotAsked, policing, trust })
 }
 
 /// The context, as far as the cache knows.

@@ -19,6 +19,9 @@ pub(crate) enum Error {
     /// Reading what the execution speaks of.
     #[error(transparent)]
     Dereference(#[from] DereferenceError),
+    /// Whether a provider is listed can't be said.
+    #[error("{0}")]
+    Watchlist(String),
     /// Making or removing its children.
     #[error(transparent)]
     Apply(#[from] ApplyError),
@@ -35,9 +38,11 @@ impl Error {
     fn delay(&self) -> Duration {
         match self {
             Self::UpdateStatus(UpdateStatusError::Conflict) => Duration::from_millis(50),
-            Self::Dereference(_) | Self::Apply(_) | Self::UpdateStatus(UpdateStatusError::Api(_)) | Self::Audit(_) => {
-                Duration::from_secs(2)
-            }
+            Self::Dereference(_)
+            | Self::Watchlist(_)
+            | Self::Apply(_)
+            | Self::UpdateStatus(UpdateStatusError::Api(_))
+            | Self::Audit(_) => Duration::from_secs(2),
         }
     }
 }

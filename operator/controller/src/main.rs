@@ -15,6 +15,7 @@ mod queue;
 mod reconcile;
 mod rights;
 mod serve;
+mod supply;
 mod triggers;
 mod turn;
 mod update_status;
@@ -36,6 +37,8 @@ use tracing::{error, info};
 
 use crate::ctx::Ctx;
 use crate::metrics::Metrics;
+use crate::supply::lists::Lists;
+use crate::supply::registry::Registries;
 use crate::watches::WatchAges;
 
 /// Runs the controller.
@@ -51,6 +54,15 @@ struct Args {
     /// Where probes and metrics are served.
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
+    /// Registries that may be asked what a tag names and for signatures: hosts, each with its port where it has one.
+    #[arg(long = "registry", value_name = "HOST")]
+    registries: Vec<String>,
+    /// Those of them that have no TLS.
+    #[arg(long = "insecure-registry", value_name = "HOST")]
+    insecure_registries: Vec<String>,
+    /// Certificates of authorities for registries, in PEM.
+    #[arg(long, value_name = "FILE")]
+    registry_authorities: Option<PathBuf>,
     /// Who this is in the Lease.
     #[arg(long, env = "HOSTNAME", default_value = "ccos-controller")]
     identity: String,
@@ -66,6 +78,8 @@ enum StartError {
     Profile { path: PathBuf, source: std::io::Error },
     #[error("the profile {path} can't be understood")]
     Parse { path: PathBuf, source: ccos_plan::cluster::ProfileError },
+    #[error("cannot use the registries' authorities {path}")]
+    Authorities { path: PathBuf, source: std::io::Error },
     #[error("cannot find the cluster")]
     Config(#[source] kube::config::InferConfigError),
     #[error("cannot make a client")]
@@ -98,11 +112,26 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), StartError> {
-    let Args { profile: path, namespace, listen, identity, audit_dir } = args;
+    let Args {
+        profile: path,
+        namespace,
+        listen,
+        registries,
+        insecure_registries,
+        registry_authorities,
+        identity,
+        audit_dir,
+    } = args;
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Profile { path: path.clone(), source })?;
     let cluster = ClusterProfile::parse(&text);
     let cluster = cluster.and_then(|cluster| cluster.ceiling().map(|ceiling| (cluster, ceiling)));
     let (cluster, ceiling) = cluster.map_err(|source| StartError::Parse { path, source })?;
+
+    let registries = Registries {
+        allowed: registries,
+        insecure: insecure_registries,
+        authorities: registry_authorities.map(authorities).transpose()?.unwrap_or_default(),
+    };
 
     rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Tls)?;
     let config = kube::Config::infer().await.map_err(StartError::Config)?;
@@ -137,8 +166,8 @@ async fn run(args: Args) -> Result<(), StartError> {
     };
 
     let queue = Arc::new(queue::Queue::default());
-    let changed = Arc::default();
-    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed);
+    let (lists, changed) = (Lists::default(), Arc::default());
+    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed, &lists, &metrics);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
@@ -148,6 +177,8 @@ async fn run(args: Args) -> Result<(), StartError> {
         stores,
         policies,
         queue,
+        lists,
+        registries,
         changed,
         recorder: Recorder::new(client, reporter),
         audit: audit::Audit::new(trail.clone(), metrics.clone()),
@@ -173,6 +204,13 @@ async fn run(args: Args) -> Result<(), StartError> {
     }
     probes.abort();
     result
+}
+
+/// Certificates, one by one: a registry's authority and its intermediates may be in one file.
+fn authorities(path: PathBuf) -> Result<Vec<Vec<u8>>, StartError> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = std::fs::read_to_string(&path).map_err(|source| StartError::Authorities { path, source })?;
+    Ok(text.split_inclusive(END).filter(|part| part.contains(END)).map(|part| part.trim().into()).collect())
 }
 
 /// An error with all its causes.

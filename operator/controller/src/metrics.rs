@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     failed: Counter,
     lines: Family<ByOutcome, Counter>,
     leader: Gauge,
+    listed: Gauge,
+    unreadable: Gauge,
     watch_age: Family<ByResource, Gauge>,
     ready: Arc<AtomicBool>,
     ages: WatchAges,
@@ -47,13 +49,20 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ccos");
         let (finished, retried, lines) = (Family::default(), Family::default(), Family::default());
         let (started, failed) = (Counter::default(), Counter::default());
-        let (leader, watch_age) = (Gauge::default(), Family::default());
+        let (leader, listed, unreadable, watch_age) =
+            (Gauge::default(), Gauge::default(), Gauge::default(), Family::default());
         registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
         registry.register("attempts_retried", "Attempts after which there was another, by their end", retried.clone());
         registry.register("executions_started", "Pods that were made", started.clone());
         registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
         registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
         registry.register("leader", "1 on the replica that leads", leader.clone());
+        registry.register("watchlist_records", "Records of the lists of malicious providers", listed.clone());
+        registry.register(
+            "watchlist_unreadable",
+            "Lists of malicious providers that can't be read; while there is one, nothing starts",
+            unreadable.clone(),
+        );
         registry.register("watch_last_event_age_seconds", "Since a watch was last known to live", watch_age.clone());
         Self {
             registry: Arc::new(registry),
@@ -63,6 +72,8 @@ impl Metrics {
             failed,
             lines,
             leader,
+            listed,
+            unreadable,
             watch_age,
             ready: Arc::default(),
             ages,
@@ -83,6 +94,11 @@ impl Metrics {
 
     pub(crate) fn failed(&self) {
         self.failed.inc();
+    }
+
+    pub(crate) fn watchlist(&self, records: usize, faults: usize) {
+        self.listed.set(i64::try_from(records).unwrap_or(i64::MAX));
+        self.unreadable.set(i64::try_from(faults).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn lined(&self, written: bool) {

@@ -6,12 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ccos_crds::execution::ContextKind;
-use ccos_plan::capacity::Weight;
+use ccos_plan::capacity::{Served, Weight};
 use jiff::Timestamp;
 
 /// For how long a nonce is remembered whose execution is gone. Longer than a receipt is fresh: after that, no new object
 /// can show it.
 const NONCE_MEMORY: Duration = Duration::from_mins(5);
+
+/// For how long it is remembered that a namespace had its turn. Longer than any line that moves at all.
+const SERVED_MEMORY: Duration = Duration::from_hours(1);
 
 /// A place, and in which line.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Told {
     pub(crate) policies: u64,
     /// Labels of its namespace, where there are policies.
     pub(crate) labels: BTreeMap<String, String>,
+    /// The lists of malicious providers.
+    pub(crate) lists: u64,
 }
 
 /// Places, nonces and patience, by the UID of an execution.
@@ -48,6 +53,8 @@ pub(crate) struct Queue {
     /// Who was given a place.
     /// INVARIANT: decided and entered under one lock, so that two executions never see the same free place.
     places: Mutex<HashMap<String, Place>>,
+    /// When a namespace last began one under a context, by a count of all that began, and by the clock.
+    served: Mutex<HashMap<(Line, String), (u64, Instant)>>,
     /// Who was told to wait for a turn, and when.
     told: Mutex<HashMap<String, (Told, Instant)>>,
     /// Who showed which nonce first, and when it was last shown.
@@ -62,6 +69,21 @@ impl Queue {
     /// The places, for as long as it takes to decide on one.
     pub(crate) fn places(&self) -> MutexGuard<'_, HashMap<String, Place>> {
         lock(&self.places)
+    }
+
+    /// Notes that a namespace begins one under a context.
+    pub(crate) fn serve(&self, line: Line, namespace: String) {
+        let mut served = lock(&self.served);
+        served.retain(|_, (_, at)| at.elapsed() < SERVED_MEMORY);
+        let last = served.values().map(|(count, _)| *count).max().unwrap_or_default();
+        served.insert((line, namespace), (last + 1, Instant::now()));
+    }
+
+    /// When each namespace last began one under a context.
+    pub(crate) fn served(&self, of: &Line) -> Served {
+        let served = lock(&self.served);
+        let mine = served.iter().filter(|((line, _), _)| line == of);
+        mine.map(|((_, namespace), (count, _))| (namespace.clone(), *count)).collect()
     }
 
     /// Gives a place back: it ended, or its pod could not be made. Answers whether there was one.

@@ -13,6 +13,7 @@ use ccos_plan::retry;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
+use ccos_plan::trust;
 use ccos_policy::Use;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -79,11 +80,12 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     }
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
+    lists_are_known(ctx).map_err(Error::Watchlist)?;
     let claims = match receipt(object, ctx).await? {
         Ok(claims) => claims,
         Err(end) => return refuse(object, ctx, &end, now).await,
     };
-    let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let policies = ctx.policies.seen(object)?;
     found.policing = policies.policing(&claims.requester);
@@ -190,7 +192,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         let ended = match status::stopping(object) {
             Some(end) => Ended { end, ..*ended },
             None if pod.metadata.deletion_timestamp.is_some() => deleted(*ended),
-            None => *ended,
+            None => status::checked(*ended, pod),
         };
         return attempt_ended(object, ctx, &name, &ended, now).await;
     }
@@ -199,7 +201,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
-    let mut found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+    let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
     if let Some(requester) = ctx.queue.revoked(&uid(object)) {
         found.may_use = Use::Forbidden(requester);
     }
@@ -231,9 +233,10 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
 async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
     let object = &object;
+    lists_are_known(ctx).map_err(Error::Watchlist)?;
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
-            let found = dereference::references(&ctx.client, &ctx.stores, object).await?;
+            let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
@@ -265,6 +268,7 @@ async fn attempt_ended(
     if !retry::again(object, &ended.end) {
         return finish(object, ctx, draft.ended(Some(pod), ended), &ended.end).await;
     }
+    ctx.retries(object, pod, &ended.end).await?;
     if update_status(&ctx.client, object, draft.retrying(pod, ended)).await? {
         ctx.metrics.retried(ended.end.reason);
         ctx.tell(object, EventType::Warning, "Retrying", ended.end.reason, &ended.end.message).await;
@@ -362,6 +366,11 @@ async fn finish(object: &CapabilityExecution, ctx: &Ctx, draft: Draft, end: &End
     ctx.queue.release(&uid(object));
     ctx.waker.peers(object);
     Ok(Action::await_change())
+}
+
+/// A list that can't be read is its author's mistake: it must neither let anything start nor end what waits.
+fn lists_are_known(ctx: &Ctx) -> Result<(), String> {
+    trust::unreadable(&ctx.lists.now()).map_or(Ok(()), Err)
 }
 
 /// The receipt, by the cached keys, or by the live ones where those do not know it.

@@ -1,5 +1,6 @@
 //! What wakes which execution.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use ccos_crds::execution::{ContextKind, ProviderKind};
@@ -9,6 +10,7 @@ use ccos_crds::{
 };
 use ccos_plan::build::names::{self, MANAGED_BY};
 use ccos_plan::status;
+use ccos_plan::trust::{LIST_LABEL, TRUST_ROOT};
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota};
@@ -23,17 +25,22 @@ use kube::{Client, ResourceExt as _};
 use crate::contexts::{self, Changed};
 use crate::ctx::Ctx;
 use crate::error::error_policy;
+use crate::metrics::Metrics;
 use crate::orphans;
 use crate::policies::{self, Policies};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
 use crate::rights;
+use crate::supply::{self, lists::Lists};
 use crate::turn::line;
 use crate::waker::Waker;
-use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch};
+use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch, watch_all};
 
 /// How many executions are looked at at one time: more would only queue up at the API server.
 const CONCURRENCY: u16 = 16;
+
+/// How many providers are looked at at one time. Each may wait for a registry that does not answer.
+const PROVIDERS_AT_ONCE: u16 = 8;
 
 /// What runs the reconcilers.
 pub(crate) struct Triggers {
@@ -44,6 +51,8 @@ pub(crate) struct Triggers {
     providers: mpsc::UnboundedReceiver<CapabilityProvider>,
     cluster_providers: mpsc::UnboundedReceiver<ClusterCapabilityProvider>,
     policies: mpsc::UnboundedReceiver<ExecutionPolicy>,
+    woken_providers: mpsc::UnboundedReceiver<ObjectRef<CapabilityProvider>>,
+    woken_cluster_providers: mpsc::UnboundedReceiver<ObjectRef<ClusterCapabilityProvider>>,
     orphans: mpsc::UnboundedReceiver<Pod>,
     gone: mpsc::UnboundedReceiver<CapabilityExecution>,
     ended: mpsc::UnboundedReceiver<()>,
@@ -59,6 +68,8 @@ pub(crate) fn start(
     namespace: &str,
     queue: &Arc<Queue>,
     changed: &Arc<Changed>,
+    lists: &Lists,
+    metrics: &Metrics,
 ) -> (Stores, Policies, Waker, Triggers) {
     let all = watcher::Config::default;
     let managed = || all().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
@@ -214,10 +225,40 @@ pub(crate) fn start(
     });
     let (keys, writer) = reflector::store::<ConfigMap>();
     let only = all().fields("metadata.name=ccos-receipt-keys");
-    watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive, {
+    watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive.clone(), {
         let waker = waker.clone();
         move |_| waker.waiting()
     });
+
+    // What is believed of providers: it concerns all of them, and all that they run.
+    let (wake_provider, woken_providers) = mpsc::unbounded();
+    let (wake_cluster_provider, woken_cluster_providers) = mpsc::unbounded();
+    let all_providers = {
+        let (providers, cluster_providers) = (providers.clone(), cluster_providers.clone());
+        move || {
+            for object in providers.state() {
+                drop(wake_provider.unbounded_send(ObjectRef::from_obj(&*object)));
+            }
+            for object in cluster_providers.state() {
+                drop(wake_cluster_provider.unbounded_send(ObjectRef::from_obj(&*object)));
+            }
+        }
+    };
+    let (list_maps, writer) = reflector::store::<ConfigMap>();
+    let labelled = all().labels(&format!("{LIST_LABEL}=true"));
+    watch_all(Api::namespaced(client.clone(), namespace), labelled, writer, alive.clone(), {
+        let (waker, lists, metrics) = (waker.clone(), lists.clone(), metrics.clone());
+        let (maps, all_providers) = (list_maps.clone(), all_providers.clone());
+        move || {
+            if lists.read(&maps, &metrics) {
+                waker.all(|_| true);
+                all_providers();
+            }
+        }
+    });
+    let (trust_roots, writer) = reflector::store::<ConfigMap>();
+    let only = all().fields(&format!("metadata.name={TRUST_ROOT}"));
+    watch_all(Api::namespaced(client.clone(), namespace), only, writer, alive, all_providers);
 
     let stores = Stores {
         executions,
@@ -231,6 +272,8 @@ pub(crate) fn start(
         quotas,
         network_policies,
         keys,
+        lists: list_maps,
+        trust_roots,
     };
     let triggers = Triggers {
         woken,
@@ -240,6 +283,8 @@ pub(crate) fn start(
         providers: providers_rx,
         cluster_providers: cluster_providers_rx,
         policies: policies_rx,
+        woken_providers,
+        woken_cluster_providers,
         orphans: orphans_rx,
         gone,
         ended,
@@ -276,10 +321,25 @@ impl Triggers {
             providers,
             cluster_providers,
             policies,
+            woken_providers,
+            woken_cluster_providers,
             orphans,
             gone,
             mut ended,
         } = self;
+        let few = || Config::default().concurrency(PROVIDERS_AT_ONCE);
+        let never = |_: Arc<_>, error: &Infallible, _: Arc<Ctx>| match *error {};
+        let providers = Controller::for_stream(providers.map(Ok), ctx.stores.providers.clone())
+            .with_config(few())
+            .reconcile_on(woken_providers)
+            .run(supply::reconcile::namespaced, never, Arc::clone(&ctx))
+            .for_each(|_| futures::future::ready(()));
+        let never = |_: Arc<_>, error: &Infallible, _: Arc<Ctx>| match *error {};
+        let cluster_providers = Controller::for_stream(cluster_providers.map(Ok), ctx.stores.cluster_providers.clone())
+            .with_config(few())
+            .reconcile_on(woken_cluster_providers)
+            .run(supply::reconcile::cluster, never, Arc::clone(&ctx))
+            .for_each(|_| futures::future::ready(()));
         let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(woken)
@@ -289,8 +349,8 @@ impl Triggers {
             () = executions => {},
             () = each(contexts, |object| contexts::namespaced(&ctx, object)) => {},
             () = each(cluster_contexts, |object| contexts::cluster(&ctx, object)) => {},
-            () = each(providers, |object| contexts::provider(&ctx, object)) => {},
-            () = each(cluster_providers, |object| contexts::cluster_provider(&ctx, object)) => {},
+            () = providers => {},
+            () = cluster_providers => {},
             () = each(policies, |object| policies::status(&ctx, object)) => {},
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
             () = contexts::rounds(&ctx) => {},

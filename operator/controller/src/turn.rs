@@ -38,10 +38,11 @@ pub(crate) fn turn(
     let uid = Ticket::of(object).uid;
     match &turn {
         Turn::Go => {
-            let namespace = object.namespace().unwrap_or_default();
-            places.insert(uid, Place { weight, namespace, line: line(object) });
+            let (namespace, line) = (object.namespace().unwrap_or_default(), line(object));
+            ctx.queue.serve(line.clone(), namespace.clone());
+            places.insert(uid, Place { weight, namespace, line });
         }
-        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, policies)),
+        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, policies, ctx)),
     }
     turn
 }
@@ -73,7 +74,7 @@ pub(crate) enum News {
 pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Option<Waits> {
     let before = ctx.queue.told(&Ticket::of(object).uid)?;
     let context = dereference::cached_context(&ctx.stores, object)?;
-    if before != told(object, &context, before.weight, &ctx.policies.seen(object).ok()?) {
+    if before != told(object, &context, before.weight, &ctx.policies.seen(object).ok()?, ctx) {
         return None;
     }
     let expires = step::expires_at(&context, now);
@@ -94,7 +95,7 @@ fn news(object: &CapabilityExecution, wait: Wait, ctx: &Ctx) -> Option<News> {
     Some(if left.is_zero() { News::Due(message) } else { News::In(left) })
 }
 
-fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, policies: &Seen) -> Told {
+fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, policies: &Seen, ctx: &Ctx) -> Told {
     let metadata = context.metadata();
     Told {
         weight,
@@ -102,6 +103,7 @@ fn told(object: &CapabilityExecution, context: &AnyContext, weight: Weight, poli
         context: (metadata.uid.clone(), metadata.generation),
         policies: policies.revision,
         labels: policies.labels.clone(),
+        lists: ctx.lists.edition(),
     }
 }
 
@@ -131,7 +133,7 @@ fn decide(
         let holds = live_weight(peer, ctx).map(|weight| Peer::Holds { weight, namespace });
         holds.or_else(|| waits.then_some(Peer::Waits(ticket)))
     }));
-    capacity::turn(&mine, weight, &peers, bounds, &context.display())
+    capacity::turn(&mine, weight, &peers, &ctx.queue.served(&line), bounds, &context.display())
 }
 
 /// What the executions of a line hold and wait for, by caches.

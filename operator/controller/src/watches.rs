@@ -38,6 +38,8 @@ pub(crate) struct Stores {
     pub(crate) quotas: Store<ResourceQuota>,
     pub(crate) network_policies: Store<NetworkPolicy>,
     pub(crate) keys: Store<ConfigMap>,
+    pub(crate) lists: Store<ConfigMap>,
+    pub(crate) trust_roots: Store<ConfigMap>,
 }
 
 impl Stores {
@@ -56,6 +58,8 @@ impl Stores {
             self.quotas.wait_until_ready(),
             self.network_policies.wait_until_ready(),
             self.keys.wait_until_ready(),
+            self.lists.wait_until_ready(),
+            self.trust_roots.wait_until_ready(),
         );
     }
 }
@@ -111,6 +115,36 @@ pub(crate) fn watch<K>(
                     writer.apply_watcher_event(&event);
                     if let Some(touched) = touched {
                         on(touched);
+                    }
+                }
+                Err(error) => warn!(kind = %K::kind(&()), %error, "a watch failed; it is begun anew"),
+            }
+        }
+        drop(alive);
+    });
+}
+
+/// Keeps a cache, and tells each time that it is another as a whole: [`watch`] tells of an object that is listed before the
+/// cache has it.
+pub(crate) fn watch_all<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    mut writer: Writer<K>,
+    alive: mpsc::UnboundedSender<()>,
+    on: impl Fn() + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    tokio::spawn(async move {
+        let mut events = Box::pin(watcher(api, config).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let event = event.modify(strip_managed_fields);
+                    let whole = !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
+                    writer.apply_watcher_event(&event);
+                    if whole {
+                        on();
                     }
                 }
                 Err(error) => warn!(kind = %K::kind(&()), %error, "a watch failed; it is begun anew"),

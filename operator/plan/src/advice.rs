@@ -16,8 +16,12 @@ pub const fn denial(reason: Reason) -> &'static str {
             "ask for the RBAC verb `use` on the context, by a Role that names it, and for `get` on the Secrets and ConfigMaps that the execution names"
         }
         Reason::CapabilityNotFound => "create the provider that capabilityRef names, or correct its name or the id",
-        Reason::ProviderInvalid => "correct the provider: the message names the field",
-        Reason::InvalidInputs => "correct the inputs: the message names the field",
+        Reason::ProviderInvalid => {
+            "do what the message says of the provider: correct the field, wait until its conditions Pinned and Verified are True, or, if a list has it as malicious or denied, use another"
+        }
+        Reason::InvalidInputs => {
+            "correct the inputs: the field is `inputs` and a JSON pointer to the part that does not fit the capability's inputSchema"
+        }
         Reason::FileReadDenied => {
             "require a path inside spec.permissions.filesystem.read of the context and outside its blocked, or ask its author to grant it"
         }
@@ -82,7 +86,7 @@ pub const fn end(reason: EndReason) -> &'static str {
         EndReason::DiskExceeded => "write less, /tmp included, or require more limits.disk within the context's",
         EndReason::OutputTooLarge => "write less to standard output and standard error",
         EndReason::InvalidResult => {
-            "print one JSON document on standard output, or write it to the file that CCOS_RESULT_FILE names"
+            "print one JSON document on standard output, or write it to the file that CCOS_RESULT_FILE names; where the message names a part of it, make that fit outputSchema"
         }
         EndReason::ResultTooLarge => "make the result smaller, or write it to a volume",
         EndReason::ContextExpired => "create a new execution once the context's spec.expiry lies in the future",

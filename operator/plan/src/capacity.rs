@@ -2,7 +2,7 @@
 //! namespaces that share a context take turns, so that two hundred of one don't keep another's single one waiting.
 
 use ccos_crds::CapabilityExecution;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ccos_crds::security_context::Capacity;
 use ccos_policy::{Bytes, Cores};
@@ -128,9 +128,12 @@ impl Turn {
     }
 }
 
+/// When a namespace last began one under a context: larger is later, and one that is not here never did.
+pub type Served = HashMap<String, u64>;
+
 /// Decides whose turn it is.
 #[must_use]
-pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], bounds: Bounds, context: &str) -> Turn {
+pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], served: &Served, bounds: Bounds, context: &str) -> Turn {
     let (mut holding, mut waiting) = (0_u64, 1_u64);
     let (mut memory, mut cpu) = (weight.memory.0, weight.cpu.millis);
     let mut lines: BTreeMap<&str, Queue<'_>> = BTreeMap::new();
@@ -158,7 +161,7 @@ pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], bounds: Bounds, conte
             format!("with this one, executions of {context} would hold {} of its {limit} CPU", Cores { millis: cpu })
         })
     };
-    let ahead = ahead(mine, lines.into_values());
+    let ahead = ahead(mine, lines.into_iter(), served);
     let place = format!("{} of {waiting} that wait", ordinal(ahead + 1));
     match (full, ahead) {
         (None, 0) => Turn::Go,
@@ -175,14 +178,17 @@ struct Queue<'a> {
 }
 
 /// How many come first. Each that waits counts those of its namespace that hold a place or stand before it: who has the
-/// fewest is next, so that the namespaces take turns, and a newcomer's first comes before another's second.
-fn ahead<'a>(mine: &Ticket, lines: impl Iterator<Item = Queue<'a>>) -> u64 {
-    let mut shares: Vec<(u64, &Ticket)> = Vec::new();
-    for Queue { holding, mut waits } in lines {
+/// fewest is next, so that the namespaces take turns, and a newcomer's first comes before another's second. Of equals, the
+/// namespace that has waited longest since it began one: places are free again by the time that somebody is chosen, so
+/// that with few of them all would be equal, and the oldest namespace always next.
+fn ahead<'a>(mine: &Ticket, lines: impl Iterator<Item = (&'a str, Queue<'a>)>, served: &Served) -> u64 {
+    let mut shares: Vec<(u64, Option<u64>, &Ticket)> = Vec::new();
+    for (namespace, Queue { holding, mut waits }) in lines {
         waits.sort_unstable();
-        shares.extend((holding..).zip(waits));
+        let last = served.get(namespace).copied();
+        shares.extend((holding..).zip(waits).map(|(share, ticket)| (share, last, ticket)));
     }
-    let own = shares.iter().find(|(_, ticket)| *ticket == mine).copied();
+    let own = shares.iter().find(|(_, _, ticket)| *ticket == mine).copied();
     let before = shares.iter().filter(|share| own.is_some_and(|own| **share < own));
     u64::try_from(before.count()).unwrap_or(u64::MAX)
 }
@@ -225,17 +231,22 @@ mod tests {
         }
     }
 
-    /// Starts one after the other, of as many as wait, and says who it was.
-    fn order(mut waiting: Vec<Ticket>, mut held: Vec<Peer>) -> Vec<String> {
+    /// Starts one after the other, of as many as wait, and says who it was. So many hold a place at one time: the first
+    /// that began ends first.
+    fn order(mut waiting: Vec<Ticket>, mut held: Vec<Peer>, capacity: usize) -> Vec<String> {
         let many = Bounds { executions: 1000, memory: None, cpu: None };
-        let mut order = Vec::new();
+        let (mut order, mut served) = (Vec::new(), Served::new());
         while !waiting.is_empty() {
+            while held.len() >= capacity {
+                held.remove(0);
+            }
             let next = waiting.iter().position(|mine| {
                 let others = waiting.iter().filter(|one| *one != mine).cloned().map(Peer::Waits);
                 let peers: Vec<Peer> = others.chain(held.iter().cloned()).collect();
-                turn(mine, SMALL, &peers, many, "C") == Turn::Go
+                turn(mine, SMALL, &peers, &served, many, "C") == Turn::Go
             });
             let next = waiting.remove(next.expect("somebody is next"));
+            served.insert(next.namespace.clone(), order.len() as u64);
             held.push(holds(&next.namespace));
             order.push(next.uid);
         }
@@ -245,22 +256,30 @@ mod tests {
     #[test]
     fn namespaces_take_turns_and_within_one_it_is_first_come_first_served() {
         let waiting = vec![of("a", 1, "a1"), of("a", 2, "a2"), of("a", 3, "a3"), of("b", 9, "b1"), of("b", 10, "b2")];
-        assert_eq!(order(waiting.clone(), vec![]), ["a1", "b1", "a2", "b2", "a3"]);
+        for capacity in [1, 2, 3, 100] {
+            let order = order(waiting.clone(), vec![], capacity);
+            assert_eq!(order, ["a1", "b1", "a2", "b2", "a3"], "of {capacity} places");
+        }
         // Who holds two already comes after who holds none.
-        assert_eq!(order(waiting, vec![holds("a"), holds("a")]), ["b1", "b2", "a1", "a2", "a3"]);
+        assert_eq!(order(waiting, vec![holds("a"), holds("a")], 100), ["b1", "b2", "a1", "a2", "a3"]);
     }
 
     #[test]
     fn two_hundred_of_a_namespace_do_not_keep_anothers_one_waiting() {
         let mut waiting: Vec<Ticket> = (0..200).map(|at| of("a", at, &format!("a{at:03}"))).collect();
         waiting.push(of("b", 500, "b"));
-        assert_eq!(order(waiting, vec![holds("a"); 5])[0], "b");
+        assert_eq!(order(waiting.clone(), vec![holds("a"); 5], 100)[0], "b");
+        // Nor where the one place is free whenever somebody is chosen.
+        for capacity in [1, 5] {
+            let order = order(waiting.clone(), vec![], capacity);
+            assert!(order.iter().take(2).any(|uid| uid == "b"), "of {capacity} places: {:?}", &order[..3]);
+        }
     }
 
     #[test]
     fn who_waits_is_told_its_place() {
         let peers = [holds("a"), holds("a"), holds("b"), Peer::Waits(of("a", 1, "x")), Peer::Waits(of("b", 2, "y"))];
-        let turn = |mine: &Ticket| message(turn(mine, SMALL, &peers, THREE, "C"));
+        let turn = |mine: &Ticket| message(turn(mine, SMALL, &peers, &Served::new(), THREE, "C"));
         assert_eq!(turn(&of("a", 3, "z")), "3 of 3 executions of C run; 3rd of 3 that wait");
         assert_eq!(turn(&of("b", 1, "z")), "3 of 3 executions of C run; 1st of 3 that wait");
         assert_eq!(turn(&of("c", 9, "z")), "3 of 3 executions of C run; 1st of 3 that wait");
@@ -271,26 +290,26 @@ mod tests {
     #[test]
     fn the_fourth_of_three_waits() {
         let peers = vec![holds("data"); 3];
-        assert!(matches!(turn(&ticket(9, "d"), SMALL, &peers, THREE, "C"), Turn::Wait(_)));
-        assert_eq!(turn(&ticket(9, "d"), SMALL, &peers[..2], THREE, "C"), Turn::Go);
+        assert!(matches!(turn(&ticket(9, "d"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Wait(_)));
+        assert_eq!(turn(&ticket(9, "d"), SMALL, &peers[..2], &Served::new(), THREE, "C"), Turn::Go);
     }
 
     #[test]
     fn first_come_first_served_and_same_second_by_uid() {
         let peers = [Peer::Waits(ticket(5, "b"))];
-        assert!(matches!(turn(&ticket(6, "a"), SMALL, &peers, THREE, "C"), Turn::Wait(_)));
-        assert_eq!(turn(&ticket(5, "a"), SMALL, &peers, THREE, "C"), Turn::Go);
-        assert_eq!(turn(&ticket(4, "z"), SMALL, &peers, THREE, "C"), Turn::Go);
+        assert!(matches!(turn(&ticket(6, "a"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Wait(_)));
+        assert_eq!(turn(&ticket(5, "a"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Go);
+        assert_eq!(turn(&ticket(4, "z"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Go);
     }
 
     #[test]
     fn memory_and_cpu_bound_the_sum() {
         let peers = [holds("data")];
         let memory = Bounds { memory: Some(Bytes((2 << 20) - 1)), ..THREE };
-        assert!(matches!(turn(&ticket(1, "a"), SMALL, &peers, memory, "C"), Turn::Wait(_)));
+        assert!(matches!(turn(&ticket(1, "a"), SMALL, &peers, &Served::new(), memory, "C"), Turn::Wait(_)));
         let exactly = Bounds { memory: Some(Bytes(2 << 20)), cpu: Some(Cores { millis: 200 }), ..THREE };
-        assert_eq!(turn(&ticket(1, "a"), SMALL, &peers, exactly, "C"), Turn::Go);
+        assert_eq!(turn(&ticket(1, "a"), SMALL, &peers, &Served::new(), exactly, "C"), Turn::Go);
         let cpu = Bounds { cpu: Some(Cores { millis: 199 }), ..THREE };
-        assert!(matches!(turn(&ticket(1, "a"), SMALL, &peers, cpu, "C"), Turn::Wait(_)));
+        assert!(matches!(turn(&ticket(1, "a"), SMALL, &peers, &Served::new(), cpu, "C"), Turn::Wait(_)));
     }
 }

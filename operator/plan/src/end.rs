@@ -43,7 +43,7 @@ names! {
         DiskExceeded,
         /// Wrote more to its outputs than is kept.
         OutputTooLarge,
-        /// Its result is no JSON.
+        /// Its result is no JSON, or does not fit the capability's `outputSchema`.
         InvalidResult,
         /// Its result is too large.
         ResultTooLarge,

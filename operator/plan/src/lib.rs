@@ -21,9 +21,11 @@ pub mod review;
 pub mod schema;
 pub mod status;
 pub mod step;
+pub mod trust;
 pub mod wire;
 
 pub use cluster::ClusterProfile;
 pub use object::{AnyContext, AnyProvider};
 pub use policing::Policing;
 pub use review::{Verdict, review};
+pub use trust::Trust;

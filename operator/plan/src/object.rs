@@ -1,7 +1,7 @@
 //! The kinds that come in two scopes, seen as one.
 
 use ccos_crds::execution::{ContextKind, ContextRef, ProviderKind};
-use ccos_crds::provider::CapabilityProviderSpec;
+use ccos_crds::provider::{CapabilityProviderSpec, CapabilityProviderStatus};
 use ccos_crds::{
     CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, DEFAULT_CLUSTER_CONTEXT_LABEL,
     DEFAULT_CONTEXT_LABEL, SecurityContext, SecurityContextSpec,
@@ -126,6 +126,15 @@ impl AnyProvider {
         match self {
             Self::Namespaced(object) => &object.metadata,
             Self::Cluster(object) => &object.metadata,
+        }
+    }
+
+    /// What the controller observed.
+    #[must_use]
+    pub fn status(&self) -> Option<&CapabilityProviderStatus> {
+        match self {
+            Self::Namespaced(object) => object.status.as_ref(),
+            Self::Cluster(object) => object.status.as_ref(),
         }
     }
 

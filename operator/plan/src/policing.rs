@@ -14,7 +14,7 @@ use kube::ResourceExt as _;
 
 use crate::object::{AnyContext, AnyProvider, context_kind, provider_kind};
 use crate::receipt::Requester;
-use crate::wire;
+use crate::{trust, wire};
 
 /// What ExecutionPolicies are, and what they are asked with besides the objects.
 #[derive(Clone, Debug)]
@@ -60,12 +60,14 @@ impl Policing {
 
 fn provider(object: &CapabilityExecution, provider: &AnyProvider) -> Provider {
     let CapabilityRef { kind, name, id: _ } = &object.spec.capability_ref;
-    let CapabilityProviderSpec { version, source: _, signature, capabilities: _ } = provider.spec();
-    let reference = wire::image(provider).map(|image| image.reference.as_str()).unwrap_or_default();
-    let (name_and_tag, digest) = reference.split_once('@').unwrap_or((reference, ""));
-    // A tag comes after the last slash; before it, a colon is of a port.
-    let folder = name_and_tag.rfind('/').map_or(0, |at| at + 1);
-    let colon = name_and_tag.get(folder..).and_then(|last| last.find(':')).map(|at| folder + at);
+    let CapabilityProviderSpec { version, source: _, signature: _, capabilities: _ } = provider.spec();
+    let (image, digest) = trust::image(provider).unzip();
+    // None: nobody is asked for. Offline nothing is verified.
+    let signature = match trust::is_signed(provider) {
+        None => Signature::None,
+        Some(false) => Signature::Unverified,
+        Some(true) => Signature::Verified,
+    };
     Provider {
         kind: provider_kind(*kind),
         namespace: match provider {
@@ -74,9 +76,9 @@ fn provider(object: &CapabilityExecution, provider: &AnyProvider) -> Provider {
         },
         name: name.clone(),
         version: self::version(version),
-        image: colon.and_then(|at| name_and_tag.get(..at)).unwrap_or(name_and_tag).to_owned(),
-        source_digest: digest.to_owned(),
-        signature: if signature.is_some() { Signature::Unverified } else { Signature::None },
+        image: image.map(|image| image.repository()).unwrap_or_default(),
+        source_digest: digest.flatten().map(|digest| digest.to_string()).unwrap_or_default(),
+        signature,
     }
 }
 

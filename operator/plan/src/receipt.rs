@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::{self, NotCanonical};
 use crate::object::{AnyContext, AnyProvider};
+use crate::trust;
 
 /// How far apart the decision and the object's creation may lie. One admission takes seconds; a receipt that waits
 /// longer than this for its object was kept back.
@@ -55,7 +56,7 @@ pub struct Claims {
     pub provider_uid: String,
     /// Generation of that provider.
     pub provider_generation: i64,
-    /// Digest of the provider's source.
+    /// Digest of the provider's source, with what its tag named in place of the tag.
     pub source_digest: String,
     /// Digest of the capability: its command, and what it requires.
     pub capability_digest: String,
@@ -276,7 +277,7 @@ pub fn check_references(
     if provider.metadata().uid.as_deref() != Some(claims.provider_uid.as_str()) {
         return Err(ReceiptError::Replaced("provider"));
     }
-    let digests = || Ok((digest::sha256(&provider.spec().source)?, capability_digest(provider, id)?));
+    let digests = || Ok((digest::sha256(&trust::source(provider))?, capability_digest(provider, id)?));
     let (source, capability) = digests().map_err(|error: NotCanonical| ReceiptError::Malformed(error.to_string()))?;
     if source != claims.source_digest {
         return Err(ReceiptError::Replaced("provider's source"));
@@ -315,7 +316,7 @@ pub fn claims(
         context_generation: context.metadata().generation.unwrap_or_default(),
         provider_uid: provider.metadata().uid.clone().unwrap_or_default(),
         provider_generation: provider.metadata().generation.unwrap_or_default(),
-        source_digest: digest::sha256(&provider.spec().source)?,
+        source_digest: digest::sha256(&trust::source(provider))?,
         capability_digest: capability_digest(provider, &object.spec.capability_ref.id)?,
         spec_digest: spec_digest(&object.spec)?,
         decision_digest: digest::sha256(admitted)?,

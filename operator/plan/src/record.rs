@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ccos_audit::event::{
     Cause, Change, Decision, End, LISTED, LONGEST_DECISION, Object, Outcome, Receipt, References, Registration,
-    Requester, Start, Stop, Wait,
+    Requester, Retry, Start, Stop, Wait,
 };
 use ccos_audit::verify::{Expected, Finished};
 use ccos_audit::{Event, Level};
@@ -245,6 +245,12 @@ pub fn start(execution: &CapabilityExecution, granted: &Granted, pod: &str, leve
 pub fn stop(execution: &CapabilityExecution, end: &crate::end::End, level: Level) -> Option<Event> {
     let stop = || Event::Stop(Stop { object: object(execution), reason: end.reason.to_owned() });
     (level >= Level::Standard).then(stop)
+}
+
+/// An attempt is over, and there will be another.
+#[must_use]
+pub fn retry(execution: &CapabilityExecution, pod: &str, end: &crate::end::End) -> Event {
+    Event::Retry(Retry { object: object(execution), pod: pod.to_owned(), reason: end.reason.to_owned() })
 }
 
 /// It is over, and its status will be this one.

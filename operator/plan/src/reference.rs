@@ -23,8 +23,7 @@ pub fn status() -> String {
     }
     text.push_str(
         "\nFields of status that nothing fills in yet: `denials`, `deniedMore`, `result.configMapRef`, `usage.bytesSent`,\n\
-         `usage.bytesReceived`, `usage.connections`.
-",
+         `usage.bytesReceived`, `usage.connections`.\n",
     );
     text
 }

@@ -5,8 +5,9 @@ use ccos_policy::{Admitted, Decision, Denials, Found, Isolations, Reason, Remark
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::object::{AnyContext, AnyProvider, context_display};
+use crate::object::{AnyContext, AnyProvider, context_display, provider_kind};
 use crate::policing::Policing;
+use crate::trust::{self, Trust};
 use crate::wire::{self, FieldErrors};
 
 /// What an execution's references led to.
@@ -20,6 +21,8 @@ pub struct References {
     pub may_use: Use,
     /// What ExecutionPolicies say of it.
     pub policing: Policing,
+    /// What is known of the provider besides.
+    pub trust: Trust,
 }
 
 /// What comes of a review. Short-lived, so that its size matters less than a box in every match.
@@ -36,12 +39,23 @@ pub enum Verdict {
 /// Decides an execution.
 pub fn review(object: &CapabilityExecution, found: &References, isolations: &Isolations, now: Timestamp) -> Verdict {
     match question(object, found, isolations, now) {
-        Ok((request, snapshot)) => Verdict::Decided(ccos_policy::decide(&request, &snapshot)),
+        Ok(question) => Verdict::Decided(question.decide()),
         Err(errors) => Verdict::Invalid(errors),
     }
 }
 
 /// What [`review`] decides.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What is asked.
+    pub request: Request,
+    /// What it is held against.
+    pub snapshot: Snapshot,
+    /// Inputs that do not fit the capability's schema.
+    pub misfits: Option<Denials>,
+}
+
+/// Asks, of what an execution's references led to.
 ///
 /// # Errors
 /// If the object can't be understood.
@@ -50,7 +64,7 @@ pub fn question(
     found: &References,
     isolations: &Isolations,
     now: Timestamp,
-) -> Result<(Request, Snapshot), FieldErrors> {
+) -> Result<Question, FieldErrors> {
     let request = wire::request(&object.spec, now)?;
     let reference = &object.spec.context_ref;
     let context = match &found.context {
@@ -66,14 +80,38 @@ pub fn question(
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),
         },
     };
-    let snapshot = Snapshot {
-        context,
-        may_use: found.may_use.clone(),
-        capability: wire::capability(found.provider.as_ref(), &object.spec.capability_ref),
-        isolations: isolations.clone(),
-        policies: found.policing.of(object, found.context.as_ref(), found.provider.as_ref()),
+    let mut misfits = Vec::new();
+    let provider = found.provider.as_ref();
+    let doubts = provider.map(|provider| trust::doubts(provider, &found.trust)).unwrap_or_default();
+    let named = &object.spec.capability_ref;
+    let capability = match wire::capability(provider, named) {
+        Found::Valid(_) if !doubts.is_empty() => {
+            Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
+        }
+        Found::Valid(wire::Offered { capability, inputs }) => {
+            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            Found::Valid(capability)
+        }
+        Found::Missing(what) => Found::Missing(what),
+        Found::Invalid(why) => Found::Invalid(why),
     };
-    Ok((request, snapshot))
+    let (may_use, isolations) = (found.may_use.clone(), isolations.clone());
+    let policies = found.policing.of(object, found.context.as_ref(), provider);
+    let snapshot = Snapshot { context, may_use, capability, isolations, policies };
+    Ok(Question { request, snapshot, misfits: Denials::from_vec(misfits) })
+}
+
+impl Question {
+    /// The answer.
+    pub fn decide(&self) -> Decision {
+        let Self { request, snapshot, misfits } = self;
+        let decision = ccos_policy::decide(request, snapshot);
+        match (decision, misfits.clone()) {
+            (decision, None) => decision,
+            (Decision::Admitted(_), Some(misfits)) => Decision::Denied(misfits),
+            (Decision::Denied(others), Some(misfits)) => Decision::Denied(others.and(misfits)),
+        }
+    }
 }
 
 /// Looks at a context that is being written. Answers with what its author should know: warnings of `kubectl`, notes of
@@ -101,7 +139,7 @@ pub fn provider(object: &AnyProvider) -> Result<Vec<String>, FieldErrors> {
         let field = unheld.field.as_str().trim_start_matches("provider.");
         format!("{field}: executions of it are refused as Unenforceable: {}", unheld.advice)
     };
-    Ok(wire::provider(object)?.iter().map(warning).collect())
+    Ok(wire::provider(object)?.iter().map(warning).chain(wire::unreasonable(object)).collect())
 }
 
 /// Looks at an ExecutionPolicy that is being written beside others, as [`context`] does.

@@ -2,12 +2,15 @@
 
 use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
-use ccos_policy::Admitted;
+use ccos_policy::{Admitted, Reason};
 use ccos_profile::{Proof, Report};
+use ccos_supply::schema::{Fault, Schema};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde_json::Value;
 
+use crate::build::names::OUTPUT_SCHEMA;
 use crate::end::{End, EndReason, WaitReason};
 use crate::receipt::Claims;
 use crate::wire::isolation_wire;
@@ -315,7 +318,8 @@ const STOPPING: &str = "Stopping";
 pub fn stopping(object: &CapabilityExecution) -> Option<End> {
     let condition = condition(object, conditions::SUCCEEDED).filter(|one| one.reason == STOPPING)?;
     let (reason, message) = condition.message.split_once(": ")?;
-    EndReason::named(reason).map(|reason| End::new(reason, message))
+    let denial = || Reason::ALL.iter().find(|one| one.as_str() == reason).map(|one| End::denied(*one, message));
+    EndReason::named(reason).map(|reason| End::new(reason, message)).or_else(denial)
 }
 
 /// Whether an execution is over.
@@ -384,6 +388,28 @@ pub fn observe(pod: &Pod) -> Seen {
             .or(waiting)
             .unwrap_or_default(),
     )
+}
+
+/// An end whose result was held against the schema that its pod was made with. One that does not fit is not kept: nobody
+/// is to read it as if it did.
+#[must_use]
+pub fn checked(ended: Ended, pod: &Pod) -> Ended {
+    let schema = pod.metadata.annotations.as_ref().and_then(|all| all.get(OUTPUT_SCHEMA));
+    let (Some(schema), true) = (schema, ended.end.reason == EndReason::Completed.as_str()) else { return ended };
+    let result = ended.report.as_ref().and_then(|report| report.result.as_ref()).unwrap_or(&Value::Null);
+    let faults = match Schema::parse(schema) {
+        Ok(schema) => schema.faults(result),
+        // It was read before it was admitted.
+        Err(faults) => faults,
+    };
+    if faults.is_empty() {
+        return ended;
+    }
+    let told: Vec<String> =
+        faults.into_iter().map(|Fault { pointer, message }| format!("result{pointer}: {message}")).collect();
+    let message = format!("it does not fit the capability's outputSchema: {}", told.join("; "));
+    let report = ended.report.map(|report| Report { result: None, ..report });
+    Ended { end: End::new(EndReason::InvalidResult, message), report, ..ended }
 }
 
 fn terminated_end(pod: &Pod, terminated: &ContainerStateTerminated) -> Ended {

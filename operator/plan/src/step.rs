@@ -11,10 +11,11 @@ use kube::ResourceExt as _;
 use crate::build::{self, Order};
 use crate::cluster::ClusterProfile;
 use crate::end::{End, EndReason, WaitReason};
-use crate::object::AnyContext;
+use crate::object::{AnyContext, provider_kind};
 use crate::receipt::{self, Claims, Keys, ReceiptError};
 use crate::review::{References, Verdict, rejection, review};
 use crate::status::{self, Granted};
+use crate::trust::{self, Trust};
 use crate::wire;
 
 /// Before there is a pod: may it run at all?
@@ -102,8 +103,9 @@ pub fn children(
     let provider = found.provider.as_ref()?;
     let capability =
         provider.spec().capabilities.iter().find(|capability| capability.id == object.spec.capability_ref.id)?;
-    let image = wire::image(provider)?;
-    Some(build::children(Order { object, admitted: &granted.admitted, context, capability, image, cluster }))
+    // Not the provider's own words: a tag would be looked up again, by the node.
+    let image = trust::source(provider).image?;
+    Some(build::children(Order { object, admitted: &granted.admitted, context, capability, image: &image, cluster }))
 }
 
 /// Whether a node can run this isolation: its RuntimeClass exists, and a ready node has its handler.
@@ -146,6 +148,9 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
     if cancelled(object) {
         return Some(End::new(EndReason::Cancelled, "cancelled by desiredState"));
     }
+    if let Some(end) = turned_malicious(found) {
+        return Some(end);
+    }
     let Some(context) = &found.context else {
         return Some(End::new(EndReason::ContextChanged, "its context was deleted"));
     };
@@ -178,6 +183,18 @@ pub fn stop(object: &CapabilityExecution, found: &References, cluster: &ClusterP
             others.then(|| End::new(EndReason::ContextChanged, rejection(object, &denials)))
         }
     }
+}
+
+/// A provider that a list speaks of by now ends what it runs. One whose signature no longer verifies does not: what runs
+/// was signed when it was admitted.
+fn turned_malicious(found: &References) -> Option<End> {
+    let (Some(provider), Trust::Cluster(watchlist)) = (&found.provider, &found.trust) else { return None };
+    let listed: Vec<String> = trust::listed(provider, watchlist).iter().map(ToString::to_string).collect();
+    let name = provider.metadata().name.as_deref().unwrap_or_default();
+    (!listed.is_empty()).then(|| {
+        let message = format!("{} {name:?} is {}", provider_kind(provider.kind()), listed.join("; "));
+        End::denied(Reason::ProviderInvalid, message)
+    })
 }
 
 /// Whether a pod that has not started has used up its time.

@@ -3,10 +3,10 @@
 use ccos_crds::CapabilityExecution;
 use ccos_crds::RECEIPT_ANNOTATION;
 use ccos_crds::execution::DesiredState;
-use ccos_plan::Policing;
 use ccos_plan::receipt::{Claims, Keys, spec_digest};
 use ccos_plan::review::{References, Verdict as Reviewed, rejection, review, warnings};
 use ccos_plan::wire::{FieldError, FieldErrors};
+use ccos_plan::{Policing, Trust};
 use ccos_policy::{Admitted, Decision, Denials, Isolations, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ pub fn decide(
     object: &CapabilityExecution,
     requester: &str,
     found: &Found,
+    trust: &Trust,
     refused: &[Question],
     (isolations, policing): (&Isolations, &Policing),
     now: Timestamp,
@@ -36,7 +37,8 @@ pub fn decide(
         refused.iter().partition(|question| question.verb == Verb::Use);
     let may_use = if may_use.is_empty() { Use::Allowed } else { Use::Forbidden(requester.to_owned()) };
     let forbidden = Denials::from_vec(may_read.iter().map(|question| question.denial(requester)).collect());
-    let references = References { context, provider, may_use, policing: policing.clone() };
+    let (policing, trust) = (policing.clone(), trust.clone());
+    let references = References { context, provider, may_use, policing, trust };
     let denials = match review(object, &references, isolations, now) {
         Reviewed::Invalid(errors) => return Err(Refusal::Invalid(errors)),
         Reviewed::Decided(Decision::Admitted(admitted)) => match forbidden {
@@ -107,12 +109,13 @@ pub fn confirmed(
     requester: &str,
     claims: &Claims,
     found: &Found,
+    trust: &Trust,
     (isolations, policing): (&Isolations, &Policing),
     now: Timestamp,
 ) -> Verdict {
     // Nobody is asked again what the requester may do: the receipt is ours, moments old, and of this requester, this
     // spec and this context, so the question would be the same one.
-    let admitted = decide(object, requester, found, &[], (isolations, policing), now)?;
+    let admitted = decide(object, requester, found, trust, &[], (isolations, policing), now)?;
     let (Some(context), Some(provider)) = (&found.context, &found.provider) else {
         return Err(Refusal::TryAgain("admitted without its references".to_owned()));
     };

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use ccos_crds::ExecutionPolicy;
-use ccos_plan::review;
+use ccos_plan::object::provider_kind;
 use ccos_plan::wire::{self, FieldError};
-use ccos_plan::{AnyContext, AnyProvider};
-use ccos_policy::{Ceiling, Context, Denials, Level, exceeds};
+use ccos_plan::{AnyContext, AnyProvider, review, trust};
+use ccos_policy::{Cause, Ceiling, Context, Denial, Denials, Level, exceeds};
+use ccos_supply::watchlist::Watchlist;
 use jiff::Timestamp;
 
 use super::{Allowed, Refusal, Verdict};
@@ -45,11 +46,24 @@ pub fn context(
 /// A provider that its author wants to write; `refused` as for a context.
 ///
 /// # Errors
-/// All fields that can't be understood; otherwise all that the author may not use.
-pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question]) -> Verdict {
+/// All fields that can't be understood; otherwise all that the author may not use; otherwise the lists that speak of it.
+pub fn provider(object: &AnyProvider, requester: &str, refused: &[Question], watchlist: &Watchlist) -> Verdict {
     let warnings = review::provider(object).map_err(Refusal::Invalid)?;
     may_write(requester, refused)?;
+    unlisted(object, watchlist)?;
     Ok(Allowed { warnings, ..Allowed::default() })
+}
+
+/// Whether no list speaks of a provider.
+fn unlisted(object: &AnyProvider, watchlist: &Watchlist) -> Result<(), Refusal> {
+    let listed = trust::listed(object, watchlist).into_iter();
+    let listed = listed.map(|listed| Denial::new(listed.by.field(), Cause::ProviderInvalid(listed.to_string())));
+    // Otherwise nothing is known not to be listed.
+    let unreadable = trust::unreadable(watchlist).map(|why| Denial::new("spec", Cause::ProviderInvalid(why)));
+    let Some(denials) = Denials::from_vec(listed.chain(unreadable).collect()) else { return Ok(()) };
+    let name = object.metadata().name.as_deref().unwrap_or_default();
+    let message = format!("{} {name:?} is refused:\n{denials}", provider_kind(object.kind()));
+    Err(Refusal::Denied { message, denials })
 }
 
 /// With what else its author may not: all reasons come at once.

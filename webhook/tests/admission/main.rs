@@ -12,6 +12,7 @@ mod executions;
 mod grants;
 mod malformed;
 mod policies;
+mod providers;
 mod receipts;
 mod support;
 mod trail;

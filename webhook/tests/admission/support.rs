@@ -11,9 +11,11 @@ use ccos_audit::{Chain, Writer};
 use ccos_plan::policing::Shelf;
 use ccos_plan::receipt::{Keys, encode_key, kid};
 use ccos_policy::{Ceiling, Isolation, IsolationProfile, Isolations};
+use ccos_supply::watchlist::Watchlist;
 use ccos_trail::Trail;
 use ccos_trail::sink::Sinks;
 use ccos_webhook::keys::{Shared, Signing};
+use ccos_webhook::lists::Lists;
 use ccos_webhook::policies::Kept;
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
@@ -60,6 +62,7 @@ pub struct Cluster {
     policies_unread: bool,
     /// How long ago it was heard of.
     policies_age: Duration,
+    lists: Lists,
     now: Option<fn() -> Timestamp>,
     ceiling: Ceiling,
     /// What is written into the audit trail.
@@ -152,6 +155,12 @@ impl Cluster {
         self
     }
 
+    /// With this list of malicious providers.
+    pub fn lists(self, text: &str) -> Self {
+        self.lists.set(Watchlist::read([("the list".to_owned(), text)]));
+        self
+    }
+
     pub fn broken() -> Self {
         Self { broken: true, ..Self::default() }
     }
@@ -233,7 +242,7 @@ impl Cluster {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
         let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
-        let now = self.now.unwrap_or(now);
+        let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         let ceiling = self.ceiling.clone();
         let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);
         let trail = Trail::start(chain, Sinks { volume: None, out: Box::new(self.recorder.clone()) }).unwrap();
@@ -247,6 +256,7 @@ impl Cluster {
                 cluster_providers: store().0,
             },
             kept: self.kept(),
+            lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
             ceiling,
             keys: shared,

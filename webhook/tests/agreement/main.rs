@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
-use ccos_plan::Policing;
+use ccos_plan::{Policing, Trust};
 use ccos_policy::Reason;
+use ccos_supply::watchlist::Watchlist;
 use ccos_webhook::admission;
 use ccos_webhook::references::Found;
 use ccos_webhook::review::{Asked, Refusal, Subject, asked, execution, grant};
@@ -61,14 +62,15 @@ fn webhook(case: &Case) -> Said {
                 found.context = Some(context);
                 allowed.warnings
             }),
-            Asked::Provider(provider) => grant::provider(&provider, &who, &[]).map(|allowed| {
+            Asked::Provider(provider) => grant::provider(&provider, &who, &[], &Watchlist::default()).map(|allowed| {
                 found.provider = Some(provider);
                 allowed.warnings
             }),
             Asked::Created(object) => {
                 let found = case.finds(&found);
-                let rules = (&Cluster::default().isolations, &Policing::NotAsked);
-                execution::decide(&object, &who, &found, &[], rules, now()).map(|_| Vec::new())
+                // What only a cluster knows is not asked: of tags, signatures and lists `ccos check` says that it can't know.
+                let (rules, trust) = ((&Cluster::default().isolations, &Policing::NotAsked), Trust::Offline);
+                execution::decide(&object, &who, &found, &trust, &[], rules, now()).map(|_| Vec::new())
             }
             Asked::Changed { .. } | Asked::Policy(_) | Asked::Unchanged => panic!("{body}"),
         });

@@ -76,6 +76,7 @@ impl Lines {
             | Event::Registration(_)
             | Event::Change(_)
             | Event::Stop(_)
+            | Event::Retry(_)
             | Event::Wait(_)
             | Event::Close(_) => {}
         }

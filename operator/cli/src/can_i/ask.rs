@@ -12,8 +12,9 @@ use ccos_plan::object::{context_display, context_kind, context_resource, provide
 use ccos_plan::policing::Shelf;
 use ccos_plan::receipt::Requester;
 use ccos_plan::review::{References, Verdict, review};
-use ccos_plan::{AnyContext, AnyProvider, Policing, read};
+use ccos_plan::{AnyContext, AnyProvider, Policing, Trust, read, trust};
 use ccos_policy::{Decision, Isolations, Use};
+use ccos_supply::watchlist::Watchlist;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::authorization::v1::{
@@ -138,12 +139,14 @@ impl Asker<'_> {
         let use_refused = self.may_not_use(&context_ref).await?;
         let (context, provider) = (self.context(&context_ref).await?, self.provider(&capability_ref).await?);
         let (isolations, note) = self.isolations(system_namespace).await?;
+        let (watchlist, unread) = self.watchlist(system_namespace).await?;
 
         let spec = json!({"contextRef": context_ref, "capabilityRef": capability_ref});
         let object = json!({"metadata": {"name": "can-i", "namespace": namespace}, "spec": spec});
         let may_use = if use_refused.is_none() { Use::Allowed } else { Use::Forbidden(who.to_string()) };
         let (policing, unasked) = self.policing().await?;
-        let found = References { context, provider, may_use, policing };
+        let trust = Trust::Cluster(Arc::new(watchlist));
+        let found = References { context, provider, may_use, policing, trust };
         let mut reasons = Vec::new();
         if !create {
             reasons.push(format!("{who} may not create CapabilityExecutions in namespace {namespace:?}"));
@@ -155,7 +158,7 @@ impl Asker<'_> {
         };
         reasons.extend(denied);
         let allowed = reasons.is_empty();
-        reasons.extend(note.into_iter().chain(unasked));
+        reasons.extend(note.into_iter().chain(unread).chain(unasked));
         Ok(Answer { allowed, reasons })
     }
 
@@ -281,6 +284,23 @@ impl Asker<'_> {
             }
         };
         Ok(Requester { user, groups, ..Requester::default() })
+    }
+
+    /// The lists of what is malicious or denied, and a note where the cluster would not show them.
+    async fn watchlist(&self, system_namespace: &str) -> Result<(Watchlist, Option<String>), CanIError> {
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), system_namespace);
+        match api.list(&ListParams::default().labels(&format!("{}=true", trust::LIST_LABEL))).await {
+            Ok(found) => {
+                let lists: Vec<Arc<ConfigMap>> = found.items.into_iter().map(Arc::new).collect();
+                Ok((trust::watchlist(&lists), None))
+            }
+            // Most users may not read there, which is no fault.
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                let note = format!("note: lists of malicious providers in {system_namespace} can't be read: not asked");
+                Ok((Watchlist::default(), Some(note)))
+            }
+            Err(source) => Err(CanIError::Read { what: format!("ConfigMaps in {system_namespace}"), source }),
+        }
     }
 
     /// What the cluster can do, and a note where it would not say.

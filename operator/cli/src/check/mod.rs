@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ccos_plan::receipt::Requester;
+use ccos_plan::trust;
 use clap::Args;
 use jiff::Timestamp;
 
@@ -25,8 +26,8 @@ pub use verdict::{Cause, Checked, Verdict, check};
 /// Reads contexts, providers, policies and executions, and Namespaces for their labels, from files, folders
 /// (all *.yaml, *.yml and *.json in them) or `-`, such as the output of `helm template`, and says of each execution whether
 /// it would be admitted, and if not, every reason. Whether you may use a context, or escalate one above the cluster's
-/// ceiling, is not asked: only the cluster knows, see `ccos can-i`. Ends with 0 if all are allowed, 1 if some are denied, 2
-/// if the input is unreadable or invalid.
+/// ceiling, is not asked: only the cluster knows, see `ccos can-i`; nor what a tag names, whether an image is signed, and
+/// who is listed as malicious. Ends with 0 if all are allowed, 1 if some are denied, 2 if the input is unreadable or invalid.
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
     /// Files, folders, or `-` for standard input.
@@ -131,6 +132,11 @@ fn notes(world: &World, known: bool, checked: &Checked, streams: &mut Streams<'_
     }
     if !world.policies.is_empty() && !verdicts.is_empty() {
         unknown(world, known, streams)?;
+    }
+    for item in world.providers.values() {
+        for what in trust::unseen(&item.object) {
+            writeln!(streams.notes, "{}", printable(&format!("{}: not checked here: {what}", item.place)))?;
+        }
     }
     for warning in warnings {
         writeln!(streams.notes, "warning: {}", printable(&warning.to_string()))?;

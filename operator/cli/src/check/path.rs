@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use ccos_crds::CapabilityExecution;
-use ccos_plan::review::question;
+use ccos_plan::review::{Question, question};
 use ccos_policy::decide::trace::{Bounded, Requirement, Source};
 use ccos_policy::{
-    Admitted, Context, Decision, Denial, Found, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, decide,
-    trace,
+    Admitted, Context, Decision, Denial, Found, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
 };
 use ccos_profile::mechanism::{self, Mechanism};
 use jiff::Timestamp;
@@ -57,11 +56,11 @@ impl Step {
 /// Prints the path of all executions, of which each can be understood.
 pub(super) fn print(world: &World, isolations: &Isolations, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
     for (at, ((name, _), item)) in world.executions.iter().enumerate() {
-        let Ok((request, snapshot)) = question(&item.object, &references(world, &item.object), isolations, now) else {
+        let Ok(question) = question(&item.object, &references(world, &item.object), isolations, now) else {
             continue;
         };
-        let path =
-            Path { snapshot: &snapshot, trace: trace(&request, &snapshot), decision: decide(&request, &snapshot) };
+        let Question { request, snapshot, misfits: _ } = &question;
+        let path = Path { snapshot, trace: trace(request, snapshot), decision: question.decide() };
         let gap = if at == 0 { "" } else { "\n" };
         write!(out, "{gap}{}", printable(&path.text(name, &item.object)))?;
     }

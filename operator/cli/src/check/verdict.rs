@@ -1,9 +1,9 @@
 //! What is decided of a world: what `ccos check` says, before it is printed.
 
-use ccos_plan::AnyContext;
 use ccos_plan::object::context_display;
 use ccos_plan::review::{self, References, rejection};
 use ccos_plan::wire::{self, FieldErrors};
+use ccos_plan::{AnyContext, Trust};
 use ccos_policy::{Ceiling, Decision, Denial, Denials, Isolations, Use, exceeds};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -131,6 +131,7 @@ pub fn references(world: &World, object: &CapabilityExecution) -> References {
         provider: world.provider(namespace, &object.spec.capability_ref).map(|item| item.object.clone()),
         may_use: Use::NotAsked,
         policing: world.policing(namespace),
+        trust: Trust::Offline,
     }
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::WORLD;
 
+/// Where lists of malicious providers are.
+const LISTS: &str = "/api/v1/namespaces/ccos-system/configmaps";
+
 /// What the double answers: objects by path, and rights as `user verb resource namespace/name`.
 #[derive(Clone, Default)]
 struct Cluster {
@@ -30,6 +33,10 @@ impl Cluster {
             let path = format!("{}/{resource}/{}", text("/metadata/namespace"), text("/metadata/name"));
             objects.insert(format!("/apis/security.ccos.dev/v1alpha1/namespaces/{path}"), object.clone());
         }
+        objects.insert(
+            LISTS.to_owned(),
+            json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": []}),
+        );
         Self { objects, rights: rights.to_vec(), closed: false }
     }
 
@@ -135,6 +142,17 @@ fn execute_takes_the_rights_and_the_decision() {
     assert_eq!(said, answered(false, &[r#"user "ann" may not create CapabilityExecutions in namespace "data""#, NOTE]));
     let said = Cluster::usual(&rights).says(&executes("tools/no.such", ann())).unwrap();
     assert!(said.reasons[0].starts_with("CapabilityNotFound: capabilityRef: "), "{said:?}");
+}
+
+#[test]
+fn lists_of_malicious_providers_are_asked() {
+    let rights = ["ann use securitycontexts data/analysts", "ann create capabilityexecutions data/*"];
+    let mut cluster = Cluster::usual(&rights);
+    let list = json!({"id": "MAL-2026-1", "affected": [{"package": {"ecosystem": "ccos", "name": "data/tools"}, "versions": ["1.0.0"]}]});
+    let map = json!({"metadata": {"name": "bad", "namespace": "ccos-system"}, "data": {"list.json": list.to_string()}});
+    cluster.objects.get_mut(LISTS).unwrap()["items"] = json!([map]);
+    let said = cluster.says(&executes("tools/csv.summary", ann())).unwrap();
+    assert!(said.reasons.iter().any(|reason| reason.contains("MAL-2026-1")), "{said:?}");
 }
 
 #[test]

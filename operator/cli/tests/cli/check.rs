@@ -265,6 +265,34 @@ fn a_file_cant_garble_the_terminal() {
 }
 
 #[test]
+fn what_only_a_cluster_can_check_denies_nothing_here_and_is_said() {
+    let digest = "tools@sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    let signed = WORLD.replace(digest, "tools:1").replace(
+        "  capabilities:\n  - id: csv.summary\n",
+        "  signature: {cosign: {keyless: {issuer: https://issuer.example.com, identity: ann@example.com}}}\n  capabilities:\n  - id: csv.summary\n    inputSchema: {required: [city]}\n",
+    );
+    let said = piped(&signed);
+    for expected in [
+        "CapabilityProvider data/tools: not checked here: what the tag \"1\" names is looked up in the cluster",
+        "not checked here: that it is signed by \"ann@example.com\", by \"https://issuer.example.com\" is verified in the cluster",
+    ] {
+        assert!(said.notes.contains(expected), "{}", said.notes);
+    }
+    // Schemas are.
+    assert!(said.out.contains("inputs: "), "{}", said.out);
+    let fits = signed.replace("id: csv.summary}\n---", "id: csv.summary}\n  inputs: {city: Paris}\n---");
+    assert!(piped(&fits).out.starts_with("allowed  data/good\n"), "{}", piped(&fits).out);
+}
+
+#[test]
+fn a_schema_that_is_none_is_invalid_input() {
+    let schema = "  - id: csv.summary\n    inputSchema: {type: objekt}\n";
+    let said = piped(&WORLD.replace("  - id: csv.summary\n", schema));
+    assert_eq!(said.outcome, Outcome::Invalid);
+    assert!(said.notes.contains("spec.capabilities[0].inputSchema/type: "), "{}", said.notes);
+}
+
+#[test]
 fn an_execution_without_a_context_gets_the_default_of_its_namespace() {
     let namespace = |labels: &str| {
         format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: data, labels: {{{labels}}}}}\n")

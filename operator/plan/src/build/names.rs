@@ -9,6 +9,9 @@ use crate::status;
 
 /// The label that selects the pod of one execution.
 pub const UID_LABEL: &str = "security.ccos.dev/execution-uid";
+/// The annotation of a pod with the schema that its result must fit: as it was when the pod was made, whatever becomes of
+/// the provider.
+pub const OUTPUT_SCHEMA: &str = "security.ccos.dev/output-schema";
 /// The label that all children have.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "ccos");
 

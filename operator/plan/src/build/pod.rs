@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
     SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
 use super::{Order, RUNNER_MEMORY, names};
@@ -32,7 +33,7 @@ const EPHEMERAL: &str = "256Mi";
 const RUNNER_VOLUME: &str = "/ccos/runner";
 
 pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
-    let Order { object, admitted, image, cluster, .. } = order;
+    let Order { object, admitted, image, cluster, capability, .. } = order;
     let runner_inside = admitted.isolation() == Isolation::GVisor;
     let (container_image, volume_image, volume_path) = if runner_inside {
         (&cluster.runner_image, &image.reference, place::IMAGE)
@@ -44,7 +45,13 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
     let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
     Pod {
-        metadata: names::metadata(object, names::child(object)),
+        metadata: ObjectMeta {
+            annotations: capability
+                .output_schema
+                .as_ref()
+                .map(|schema| BTreeMap::from([(names::OUTPUT_SCHEMA.to_owned(), schema.as_str().to_owned())])),
+            ..names::metadata(object, names::child(object))
+        },
         spec: Some(PodSpec {
             active_deadline_seconds: Some(
                 seconds(admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP),

@@ -28,14 +28,8 @@ features! {
     Udp: "spec.permissions.network.*.ports[].protocol UDP", "UDP can't be held; use TCP";
     /// A volume without a size.
     UnsizedEmptyDir: "SecurityContext spec.volumes[].emptyDir without sizeLimit", "an emptyDir without a size is not bounded; give emptyDir.sizeLimit";
-    /// JSON Schemas.
-    Schemas: "CapabilityProvider spec.capabilities[].inputSchema, outputSchema", "this release does not check schemas; remove them, and check in the code";
-    /// Signatures.
-    Signature: "CapabilityProvider spec.signature", "this release does not verify signatures; remove signature, and pin the image by digest";
     /// WebAssembly.
     Wasm: "CapabilityProvider spec.source.wasm, spec.capabilities[].export", "this release runs no WebAssembly; use an image";
-    /// Images by tag.
-    Tag: "CapabilityProvider spec.source.image.reference without a digest", "a tag can move; write name@sha256:… (64 hexadecimal digits)";
     /// References into other namespaces.
     ForeignPullSecret: "ClusterCapabilityProvider spec.source.image.pullSecrets[].namespace", "a pod can pull with Secrets of its own namespace only; remove namespace";
 }

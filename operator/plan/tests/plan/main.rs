@@ -8,5 +8,7 @@ mod lifecycle;
 mod policing;
 mod receipts;
 mod records;
+mod schemas;
 mod seed;
+mod trust;
 mod world;

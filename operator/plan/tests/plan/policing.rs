@@ -112,7 +112,7 @@ fn an_image_is_its_name_whatever_its_port_tag_and_digest() {
     for (reference, image) in [
         (format!("registry.test:5000/a/b:1.2@{zeros}"), "registry.test:5000/a/b"),
         (format!("registry.test:5000/a@{zeros}"), "registry.test:5000/a"),
-        (format!("a:1@{zeros}"), "a"),
+        (format!("registry.test/a@{zeros}"), "registry.test/a"),
     ] {
         let mut provider = provider();
         provider.spec.source.image.as_mut().unwrap().reference = reference;

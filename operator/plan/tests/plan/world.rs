@@ -6,6 +6,7 @@ use ccos_crds::{CapabilityExecution, CapabilityProvider, SecurityContext};
 use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::status::Granted;
 use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Policing, receipt};
+use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Trust, receipt};
 use ccos_policy::{Admitted, Decision, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
@@ -94,6 +95,7 @@ pub(crate) fn found(context: SecurityContext, provider: CapabilityProvider) -> R
         provider: Some(AnyProvider::Namespaced(Arc::new(provider))),
         may_use: Use::Allowed,
         policing: Policing::NotAsked,
+        trust: Trust::Cluster(Arc::default()),
     }
 }
 

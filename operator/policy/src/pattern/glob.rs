@@ -1,4 +1,6 @@
-//! Globs of one segment or name: `*` is any characters, `?` is one.
+//! Globs of one segment or name: `*` is any characters, `?` is one. And sets of them, by what they begin with.
+
+use std::collections::{BTreeSet, HashMap};
 
 /// A glob that was looked at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,11 @@ impl Glob {
         &self.text
     }
 
+    /// What it begins with, before the first wildcard.
+    fn head(&self) -> &str {
+        self.text.get(..self.head).unwrap_or_default()
+    }
+
     /// Whether it means the name. Adds what that cost, a step for a few comparisons.
     pub(super) fn matches(&self, name: &str, steps: &mut usize) -> bool {
         *steps += 1;
@@ -33,6 +40,47 @@ impl Glob {
             && pattern.get(..self.head) == name.get(..self.head)
             && pattern.get(pattern.len() - self.tail..) == name.get(name.len() - self.tail..);
         ends_alike && (self.is_single_star || matches(pattern, name, steps))
+    }
+}
+
+/// Globs, each with something.
+#[derive(Debug, Default)]
+pub(super) struct Globs {
+    /// By their literal beginnings.
+    heads: HashMap<Box<str>, Vec<(Glob, usize)>>,
+    /// Of the beginnings, in bytes.
+    lengths: BTreeSet<usize>,
+}
+
+impl Globs {
+    pub(super) fn add(&mut self, glob: Glob, with: usize) {
+        let head = glob.head();
+        self.lengths.insert(head.len());
+        self.heads.entry(head.into()).or_default().push((glob, with));
+    }
+
+    /// What the glob of this text is with.
+    pub(super) fn get(&self, glob: &Glob) -> Option<usize> {
+        self.heads.get(glob.head())?.iter().find(|(known, _)| known == glob).map(|(_, with)| *with)
+    }
+
+    /// Those whose beginnings the name has: no others mean it.
+    pub(super) fn before<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a (Glob, usize)> {
+        let lengths = self.lengths.range(..=name.len());
+        lengths.filter_map(|&length| self.heads.get(name.get(..length)?)).flatten()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Glob, usize)> {
+        self.heads.values().flatten()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// How many beginnings there are to look at.
+    pub(super) fn lengths(&self) -> usize {
+        self.lengths.len()
     }
 }
 

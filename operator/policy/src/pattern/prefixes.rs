@@ -1,34 +1,29 @@
 //! An index of name patterns by what they begin with.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::NamePattern;
 use super::budget::{Budget, Exhausted};
-use super::glob::Glob;
+use super::glob::{Glob, Globs};
 use super::list::Indexed;
 
 /// Name patterns of a list, by their places in it.
 #[derive(Debug)]
 pub struct Prefixes {
     literals: HashMap<Box<str>, usize>,
-    /// By their literal beginnings.
-    globs: HashMap<Box<str>, Vec<(Glob, usize)>>,
-    /// Of the beginnings, in bytes.
-    lengths: BTreeSet<usize>,
+    globs: Globs,
 }
 
 impl Indexed for NamePattern {
     type Index = Prefixes;
 
     fn index(items: &[Self]) -> Prefixes {
-        let mut index = Prefixes { literals: HashMap::new(), globs: HashMap::new(), lengths: BTreeSet::new() };
+        let mut index = Prefixes { literals: HashMap::new(), globs: Globs::default() };
         for (place, pattern) in items.iter().enumerate() {
             if let Some(name) = pattern.literal() {
                 index.literals.entry(name.into()).or_insert(place);
             } else {
-                let prefix = pattern.prefix();
-                index.lengths.insert(prefix.len());
-                index.globs.entry(prefix.into()).or_default().push((Glob::new(pattern.as_str()), place));
+                index.globs.add(Glob::new(pattern.as_str()), place);
             }
         }
         index
@@ -38,9 +33,9 @@ impl Indexed for NamePattern {
 impl Prefixes {
     /// The first pattern that means the name.
     pub(super) fn find(&self, name: &str, budget: &mut Budget) -> Result<Option<usize>, Exhausted> {
-        let mut steps = 1 + self.lengths.len();
+        let mut steps = 1 + self.globs.lengths();
         let mut first = self.literals.get(name).copied();
-        for (glob, place) in self.globs_before(name) {
+        for (glob, place) in self.globs.before(name) {
             if first.is_none_or(|first| *place < first) && glob.matches(name, &mut steps) {
                 first = Some(*place);
             }
@@ -51,20 +46,14 @@ impl Prefixes {
 
     /// Whether a single pattern means all that the glob means: a beginning of it with a `*`, or the same glob.
     pub(super) fn covers(&self, pattern: &NamePattern, budget: &mut Budget) -> Result<bool, Exhausted> {
-        let mut steps = 1 + self.lengths.len();
+        let mut steps = 1 + self.globs.lengths();
         let mut covers = |(glob, _): &(Glob, usize)| {
             steps += 1;
             let text = glob.as_str();
             text == pattern.as_str() || text.strip_suffix('*').is_some_and(|head| pattern.prefix().starts_with(head))
         };
-        let covered = self.globs_before(pattern.prefix()).any(&mut covers);
+        let covered = self.globs.before(pattern.prefix()).any(&mut covers);
         budget.pay(steps)?;
         Ok(covered)
-    }
-
-    /// All globs whose beginnings the name has.
-    fn globs_before<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a (Glob, usize)> {
-        let lengths = self.lengths.range(..=name.len());
-        lengths.filter_map(|&length| self.globs.get(name.get(..length)?)).flatten()
     }
 }

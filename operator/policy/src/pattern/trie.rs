@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::budget::{Budget, Exhausted};
-use super::glob::Glob;
+use super::glob::{Glob, Globs};
 use super::list::Indexed;
 use super::path::has_wildcard;
 use super::{PathPattern, Reach};
@@ -20,7 +20,7 @@ pub struct Trie {
 #[derive(Debug, Default)]
 struct Node {
     names: HashMap<Box<str>, usize>,
-    globs: Vec<(Glob, usize)>,
+    globs: Globs,
     /// What comes after a `**`. That one is here, too: it may be no segment.
     deep: Option<usize>,
     /// Whether this is after a `**`, which takes any more segments.
@@ -92,9 +92,10 @@ impl Trie {
         let child = if segment == "**" {
             *node.deep.get_or_insert(new)
         } else if has_wildcard(segment) {
-            let known = node.globs.iter().find(|(glob, _)| glob.as_str() == segment).map(|(_, child)| *child);
+            let glob = Glob::new(segment);
+            let known = node.globs.get(&glob);
             if known.is_none() {
-                node.globs.push((Glob::new(segment), new));
+                node.globs.add(glob, new);
             }
             known.unwrap_or(new)
         } else {
@@ -119,7 +120,8 @@ impl Trie {
                 if let Some(&child) = node.1.names.get(segment) {
                     self.enter(child, &mut scratch.next);
                 }
-                for (glob, child) in &node.1.globs {
+                steps += node.1.globs.lengths();
+                for (glob, child) in node.1.globs.before(segment) {
                     if glob.matches(segment, &mut steps) {
                         self.enter(*child, &mut scratch.next);
                     }
@@ -161,7 +163,7 @@ impl Trie {
                         scratch.next.extend(names.map(|(_, child)| child));
                     }
                 }
-                for (own, child) in &node.globs {
+                for (own, child) in node.globs.iter() {
                     // Whether two globs meet is not worth finding out here.
                     if glob.is_some() || own.matches(segment, &mut steps) {
                         scratch.next.push(*child);
