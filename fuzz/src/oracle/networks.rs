@@ -3,7 +3,8 @@
 use ccos_policy::decision::{Cause, Why};
 use ccos_policy::{
     Capability, Context, Decision, Expiry, Found, Isolation, IsolationProfile, Isolations, Level, Limits, List,
-    OnExpiry, Outbound, Peer, Permissions, PortRange, Request, RequiredPermissions, Requires, Snapshot, Use, decide,
+    NoPolicies, OnExpiry, Outbound, Peer, Permissions, PortRange, Request, RequiredPermissions, Requires, Snapshot,
+    Use, decide,
 };
 use fastrand::Rng;
 
@@ -164,6 +165,7 @@ fn why(permissions: Permissions, required: RequiredPermissions) -> Option<Why> {
     };
     let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true };
     let snapshot = Snapshot {
+        policies: std::sync::Arc::new(NoPolicies),
         context: Found::Valid(context),
         may_use: Use::NotAsked,
         capability: Found::Valid(capability),

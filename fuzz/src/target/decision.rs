@@ -4,8 +4,8 @@
 use ccos_policy::decision::{Cause, Why};
 use ccos_policy::{
     Capability, Context, Decision, Expiry, Found, HostPattern, Isolation, IsolationProfile, Isolations, Level, Limits,
-    List, NamePattern, OnExpiry, Outbound, PathPattern, Peer, Permissions, PortRange, ProcessCreation, Reach, Request,
-    RequiredPermissions, Requires, Snapshot, Use, VolumeMount, decide,
+    List, NamePattern, NoPolicies, OnExpiry, Outbound, PathPattern, Peer, Permissions, PortRange, ProcessCreation,
+    Reach, Request, RequiredPermissions, Requires, Snapshot, Use, VolumeMount, decide,
 };
 use fastrand::Rng;
 
@@ -21,6 +21,7 @@ pub fn fuzz(random: &mut Rng) {
         unheld: Vec::new(),
     };
     let snapshot = Snapshot {
+        policies: std::sync::Arc::new(NoPolicies),
         context: if random.u8(..50) == 0 { Found::Missing("it".to_owned()) } else { Found::Valid(context(random)) },
         may_use: if random.u8(..50) == 0 { Use::Forbidden("eve".to_owned()) } else { Use::Allowed },
         capability: Found::Valid(Capability {

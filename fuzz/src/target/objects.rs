@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ccos_crds::{CapabilityExecution, CapabilityProvider, SecurityContext};
 use ccos_plan::review::{References, Verdict, rejection, review};
-use ccos_plan::{AnyContext, AnyProvider, Trust, schema};
+use ccos_plan::{AnyContext, AnyProvider, Policing, Trust, schema};
 use ccos_policy::{Decision, Isolation, IsolationProfile, Isolations, Use};
 use fastrand::Rng;
 use serde_json::Value;
@@ -79,6 +79,7 @@ pub fn fuzz(random: &mut Rng) {
         context: context.map(|context| AnyContext::Namespaced(Arc::new(context))),
         provider: provider.map(|provider| AnyProvider::Namespaced(Arc::new(provider))),
         may_use: Use::Allowed,
+        policing: Policing::NotAsked,
         trust: Trust::Offline,
     };
     let gvisor = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::receipt::{self, Claims, Keys};
 use ccos_plan::review::{References, Verdict, review};
-use ccos_plan::{AnyContext, AnyProvider, Trust};
+use ccos_plan::{AnyContext, AnyProvider, Policing, Trust};
 use ccos_policy::{Decision, Isolation, IsolationProfile, Isolations, Use};
 use ed25519_dalek::SigningKey;
 use fastrand::Rng;
@@ -30,6 +30,7 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         context: Some(context.clone()),
         provider: Some(provider.clone()),
         may_use: Use::Allowed,
+        policing: Policing::NotAsked,
         trust: Trust::Offline,
     };
     let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true };

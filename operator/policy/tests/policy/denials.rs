@@ -97,7 +97,7 @@ fn every_reason_that_the_decision_can_give_is_given() {
 #[test]
 fn denials_are_sorted_by_reason_then_field_as_people_count_and_each_is_there_once() {
     let denial = |field: &str| Denial::new(field, Cause::InvalidInputs("x".to_owned()));
-    let late = Denial::new("a", Cause::CeilingExceeded("x".to_owned()));
+    let late = Denial::new("a", Cause::CeilingExceeded(Excess::Unbounded("8".to_owned())));
     let denials = Denials::from_vec(vec![
         late.clone(),
         denial("inputs[10]"),
