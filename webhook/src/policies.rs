@@ -65,7 +65,7 @@ impl Kept {
             return Ok(found.labels().clone());
         }
         // Made a moment ago, with what runs in it.
-        match Api::<Namespace>::all(client.clone()).get_opt(name).await {
+        match Api::<Namespace>::all(client.clone()).get_metadata_opt(name).await {
             Ok(Some(found)) => Ok(found.labels().clone()),
             Ok(None) => Err(Refusal::TryAgain(format!("Namespace {name:?} does not exist"))),
             Err(error) => Err(Refusal::try_again(&error)),

@@ -1,6 +1,8 @@
 //! The cluster's ceiling, as Helm values have it: written like the parts of a context, and held to their schema, so that a
 //! field that nobody knows is refused. A bound that was ignored would bound nothing.
 
+use std::collections::BTreeMap;
+
 use ccos_crds::security_context as wire;
 use ccos_crds::{Limits, Permissions};
 use ccos_policy::{Ceiling, Level};
@@ -25,7 +27,8 @@ pub fn ceiling(value: &Value) -> Result<Ceiling, FieldErrors> {
         return faults.none_or(Ceiling::default());
     };
     let mut ceiling = Ceiling::default();
-    for (name, value) in fields {
+    // In one order, whether or not something else that is linked makes maps keep theirs.
+    for (name, value) in fields.iter().collect::<BTreeMap<_, _>>() {
         let at = format!("ceiling.{name}");
         match name.as_str() {
             "levels" => ceiling.levels = levels(&mut faults, &at, value),

@@ -7,7 +7,7 @@ use ccos_plan::policing::{Current, Shelf};
 use ccos_plan::receipt::Requester;
 use ccos_plan::review::References;
 use ccos_plan::step::{self, Permit};
-use ccos_plan::{AnyProvider, Policing, wire};
+use ccos_plan::{AnyProvider, Policing, Trust, wire};
 use serde_json::json;
 
 use crate::world::{admitted, claims, cluster, context, execution, found, now, provider, stamped};
@@ -124,7 +124,7 @@ fn an_image_is_its_name_whatever_its_port_tag_and_digest() {
     let provider = Some(AnyProvider::Namespaced(Arc::new(signed)));
     let text = r#"forbid(principal, action, resource) when { resource.signature == Signature::"Unverified" };"#;
     let found = policed(
-        References { provider, ..found(context(), crate::world::provider()) },
+        References { provider, trust: Trust::Offline, ..found(context(), crate::world::provider()) },
         &[policy("p", 1, "Enforce", text)],
     );
     let review = ccos_plan::review(&execution(), &found, &cluster().isolations, now());
