@@ -10,7 +10,7 @@ use ccos_crds::{
 use ccos_plan::object::{context_display, context_kind, context_resource, provider_kind};
 use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::{AnyContext, AnyProvider, Trust, read, trust};
-use ccos_policy::{Decision, Isolations, Use};
+use ccos_policy::{Decision, Isolations, Reason, Use};
 use ccos_supply::watchlist::Watchlist;
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{
@@ -283,7 +283,9 @@ fn decide(object: &CapabilityExecution, found: &References, isolations: &Isolati
         Verdict::Invalid(errors) => errors.0.iter().map(ToString::to_string).collect(),
         Verdict::Decided(Decision::Admitted(_)) => Vec::new(),
         Verdict::Decided(Decision::Denied(denials)) => {
-            denials.iter().map(|denial| format!("{}: {denial}", denial.reason())).collect()
+            // There are no inputs here that could fit.
+            let denials = denials.iter().filter(|denial| denial.reason() != Reason::InvalidInputs);
+            denials.map(|denial| format!("{}: {denial}", denial.reason())).collect()
         }
     }
 }
