@@ -13,7 +13,7 @@ use ccos_plan::policing::Shelf;
 use ccos_plan::receipt::Requester;
 use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::{AnyContext, AnyProvider, Policing, Trust, read, trust};
-use ccos_policy::{Decision, Isolations, Use};
+use ccos_policy::{Decision, Isolations, Reason, Use};
 use ccos_supply::watchlist::Watchlist;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -331,7 +331,9 @@ fn decide(object: &CapabilityExecution, found: &References, isolations: &Isolati
         Verdict::Invalid(errors) => errors.0.iter().map(ToString::to_string).collect(),
         Verdict::Decided(Decision::Admitted(_)) => Vec::new(),
         Verdict::Decided(Decision::Denied(denials)) => {
-            denials.iter().map(|denial| format!("{}: {denial}", denial.reason())).collect()
+            // There are no inputs here that could fit.
+            let denials = denials.iter().filter(|denial| denial.reason() != Reason::InvalidInputs);
+            denials.map(|denial| format!("{}: {denial}", denial.reason())).collect()
         }
     }
 }

@@ -222,3 +222,13 @@ fn the_answer_is_a_word_and_its_reasons() {
     let value: Value = serde_json::from_str(&printed(Format::Json)).unwrap();
     assert_eq!(value, json!({"allowed": false, "reasons": ["because \u{1b}"]}));
 }
+
+#[test]
+fn inputs_that_nobody_gave_are_not_missed() {
+    let rights = ["ann use securitycontexts data/analysts", "ann create capabilityexecutions data/*"];
+    let mut cluster = Cluster::usual(&rights);
+    let path = "/apis/security.ccos.dev/v1alpha1/namespaces/data/capabilityproviders/tools";
+    let provider = cluster.objects.get_mut(path).unwrap();
+    provider["spec"]["capabilities"][0]["inputSchema"] = json!({"required": ["city"]});
+    assert_eq!(cluster.says(&executes("tools/csv.summary", ann())).unwrap(), answered(true, &[NOTE]));
+}
