@@ -48,6 +48,11 @@ impl Collected {
         for pod in pods() {
             let text = kubectl(["logs", &pod, "--tail=-1"]).inside(cluster::OPERATOR).succeeds();
             collected.write(&format!("{pod}.log"), &text);
+            // Of a container that was restarted: a controller that lost its Lease on a busy machine.
+            let before = kubectl(["logs", &pod, "--tail=-1", "--previous"]).inside(cluster::OPERATOR).run();
+            if before.ok {
+                collected.write(&format!("{pod}.previous.log"), &before.out);
+            }
         }
         collected
     }
@@ -183,7 +188,7 @@ fn what_happens_is_on_record_and_what_is_done_to_the_record_is_found() {
     finds(&collected.after(&log, |lines| lines.truncate(line)), "Truncated");
     finds(&collected.after(&end_log, |lines| lines.truncate(end_line)), "Truncated");
     finds(
-        &collected.after(&log, |lines| lines[line] = lines[line].replace("kubernetes-admin", "somebody-else")),
+        &collected.after(&log, |lines| lines[line] = lines[line].replace(r#""user":"admin""#, r#""user":"eve""#)),
         "Changed",
     );
     finds(&collected.after(&log, |lines| lines.insert(line, lines[line].clone())), "Repeated");
