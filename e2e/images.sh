@@ -30,12 +30,23 @@ runner_root() {
     echo "$root"
 }
 
+# The controller asks registries: it brings the authorities that it believes, as an image from nothing has to.
+controller_root() {
+    local root=$work/controller
+    packages ca-certificates
+    mkdir -p "$root/etc/ssl/certs"
+    install -m 644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
+    install -m 755 "$release/ccos-controller" "$root/ccos-controller"
+    find "$root" -type d -exec chmod 755 {} +
+    echo "$root"
+}
+
 # --- push -----------------------------------------------------------------------------------------------------------
 push() { # NAME SOURCE [OPTION...]
     "$root/e2e/cluster/image.sh" --push "$registry/$1:e2e" "${@:2}"
 }
 
-controller=$(push ccos/controller "$release/ccos-controller" --user 65532)
+controller=$(push ccos/controller "$(controller_root)" --user 65532 --entrypoint /ccos-controller)
 webhook=$(push ccos/webhook "$release/ccos-webhook" --user 65532)
 runner=$(push ccos/runner "$(runner_root)" --user 1000 --entrypoint /ccos-runner)
 python=$(push examples/python "$("$root/e2e/python.sh")" --user 1000)
