@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ccos_plan::trust::Resolution;
 use ccos_supply::image::{Digest, Image};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
@@ -93,10 +93,16 @@ impl Registries {
 }
 
 fn is_absent(error: &OciDistributionError) -> bool {
-    matches!(
-        error,
+    use OciErrorCode::{Denied, ManifestUnknown, NameUnknown, NotFound, Unauthorized};
+    match error {
         OciDistributionError::ImageManifestNotFoundError(_)
-            | OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::ServerError { code: 401 | 403 | 404, .. }
-    )
+        | OciDistributionError::UnauthorizedError { .. }
+        | OciDistributionError::ServerError { code: 401 | 403 | 404, .. } => true,
+        // What a registry says in the words of the specification.
+        OciDistributionError::RegistryError { envelope, .. } => envelope
+            .errors
+            .iter()
+            .any(|error| matches!(error.code, Denied | ManifestUnknown | NameUnknown | NotFound | Unauthorized)),
+        _ => false,
+    }
 }
