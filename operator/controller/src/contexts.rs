@@ -11,11 +11,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::reflector::ObjectRef;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +24,7 @@ use crate::apply::{self, ApplyError};
 use crate::ctx::Ctx;
 use crate::queue::Line;
 use crate::turn::in_use;
+use crate::update_status::merge_status;
 
 /// How often the status of contexts follows what their executions do: a bound on writes, however many start and end.
 const ROUND: Duration = Duration::from_secs(2);
@@ -116,8 +115,10 @@ where
         running,
         conditions: [valid].into_iter().chain(within).collect(),
     };
-    if before.as_ref() != Some(&status) {
-        write(api, metadata, &status).await;
+    if before.as_ref() != Some(&status)
+        && let Err(error) = merge_status(api, metadata, before.as_ref(), &status).await
+    {
+        warn!(kind = %K::kind(&()), name = line.2, %error, "cannot write the status");
     }
 }
 
@@ -155,20 +156,6 @@ fn condition(kind: &str, said: Said, metadata: &ObjectMeta, earlier: &[Condition
         reason: reason.to_owned(),
         status: status.to_owned(),
         type_: kind.to_owned(),
-    }
-}
-
-pub(crate) async fn write<K>(api: &Api<K>, metadata: &ObjectMeta, status: &impl Serialize)
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let patch = json!({"metadata": {"resourceVersion": metadata.resource_version}, "status": status});
-    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => {}
-        // Changed or deleted meanwhile: its watch brings the newer one.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
-        Err(error) => warn!(kind = %K::kind(&()), name, %error, "cannot write the status"),
     }
 }
 

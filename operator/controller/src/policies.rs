@@ -24,6 +24,7 @@ use tracing::{info, warn};
 use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::DereferenceError;
+use crate::update_status::merge_status;
 use crate::waker::Waker;
 use crate::watches::strip_managed_fields;
 
@@ -178,7 +179,10 @@ pub(crate) async fn status(ctx: &Ctx, object: ExecutionPolicy) {
         conditions: vec![contexts::valid(parsed.map(drop), &object.metadata, earlier)],
     };
     if object.status.as_ref() != Some(&status) {
-        contexts::write(&Api::<ExecutionPolicy>::all(ctx.client.clone()), &object.metadata, &status).await;
+        let api = Api::<ExecutionPolicy>::all(ctx.client.clone());
+        if let Err(error) = merge_status(&api, &object.metadata, object.status.as_ref(), &status).await {
+            warn!(kind = "ExecutionPolicy", name = object.name_any(), %error, "cannot write the status");
+        }
     }
 }
 

@@ -10,14 +10,14 @@ use ccos_plan::AnyProvider;
 use ccos_plan::trust::{self, Demand, Found, Resolution, Verification};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::Api;
 use kube::runtime::controller::Action;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 use tracing::warn;
 
 use super::look::look;
 use crate::ctx::Ctx;
+use crate::update_status::merge_status;
 
 /// How soon what could not be found out, or was not there, is looked for again: whoever waits for it is just pushing it.
 const SOON: Duration = Duration::from_secs(20);
@@ -46,7 +46,10 @@ where
     }
     let found = look(ctx, provider).await;
     let status = trust::status(provider, &found, &ctx.lists.now(), Timestamp::now());
-    if provider.status() != Some(&status) && !write(api, provider, json!(status)).await {
+    if provider.status() != Some(&status)
+        && let Err(error) = merge_status(api, provider.metadata(), provider.status(), &status).await
+    {
+        warn!(kind = %K::kind(&()), name = provider.metadata().name, %error, "cannot write the status");
         return Action::requeue(SOON);
     }
     again(provider, &found).map_or_else(Action::await_change, Action::requeue)
@@ -63,29 +66,4 @@ fn again(provider: &AnyProvider, found: &Found) -> Option<Duration> {
     let by_tag = matches!(resolution, Resolution::Resolved(_) | Resolution::Moved { .. });
     let by_secret = matches!(trust::demand(provider), Some(Demand::Secret { .. }));
     (by_tag || by_secret).then_some(AGAIN)
-}
-
-/// Writes the status. Answers whether that is done, or another event will do it.
-async fn write<K>(api: &Api<K>, provider: &AnyProvider, mut status: Value) -> bool
-where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
-    // A merge leaves alone what is not named: a signature that is no longer good has to go.
-    for field in ["image", "verified"] {
-        if let Some(fields) = status.as_object_mut() {
-            fields.entry(field).or_insert(Value::Null);
-        }
-    }
-    let metadata = provider.metadata();
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let patch = json!({"metadata": {"resourceVersion": metadata.resource_version}, "status": status});
-    match api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => true,
-        // Changed or deleted meanwhile: its watch brings the newer one.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => true,
-        Err(error) => {
-            warn!(kind = %K::kind(&()), name, %error, "cannot write the status");
-            false
-        }
-    }
 }
