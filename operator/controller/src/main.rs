@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use ccos_audit::Writer;
 use ccos_plan::ClusterProfile;
+pub(crate) use ccos_trail::chain_of as chain;
 use ccos_trail::{Place, Trail};
 use clap::Parser;
 use kube::client::ClientBuilder;
@@ -211,16 +212,4 @@ fn authorities(path: PathBuf) -> Result<Vec<Vec<u8>>, StartError> {
     const END: &str = "-----END CERTIFICATE-----";
     let text = std::fs::read_to_string(&path).map_err(|source| StartError::Authorities { path, source })?;
     Ok(text.split_inclusive(END).filter(|part| part.contains(END)).map(|part| part.trim().into()).collect())
-}
-
-/// An error with all its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
