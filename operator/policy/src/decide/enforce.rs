@@ -40,11 +40,12 @@ const NETWORK: &str = "network rules are not held yet; write [], which is held: 
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 4] = [
+pub const UNENFORCED: [(&str, &str); 5] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
     ("requires.permissions.network.outbound, inbound", NETWORK),
     ("requires.permissions.ipc.connect", SOCKETS),
     ("isolation Container, Wasm", ISOLATION),
+    super::guest::UNENFORCED,
 ];
 
 /// Places that every program may write: so nothing in them may be executed.
@@ -194,7 +195,7 @@ fn overlap<'a>(left: &'a str, right: &'a str) -> Option<&'a str> {
 }
 
 /// Where two trees meet, unless the requirement itself blocks it there.
-fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
+pub(super) fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
     let blocked = (BLOCKED.of)(&required.permissions);
     overlap(left, right).filter(|shared| !blocked.iter().any(|blocked| blocked.contains_literal(shared)))
 }
