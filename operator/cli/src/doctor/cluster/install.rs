@@ -24,7 +24,8 @@ pub(super) const KINDS: [&str; 6] = [
 
 const UPGRADE: &str = "install the charts ccos-crds and ccos again";
 
-pub(super) fn checks(cluster: &Cluster, namespace: &str) -> Vec<Line> {
+pub(super) fn checks(cluster: &Cluster) -> Vec<Line> {
+    let namespace = cluster.system_namespace.as_str();
     let mut lines = vec![kinds(cluster)];
     let mutating = cluster
         .mutating

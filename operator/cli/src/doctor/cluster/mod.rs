@@ -13,7 +13,7 @@ use read::Cluster;
 /// Looks at the cluster. What it refuses to show is a check of state `unknown`, and so is not an error.
 pub async fn examine(client: &Client, system_namespace: &str) -> Report {
     let cluster = Cluster::read(client, system_namespace).await;
-    let mut checks = install::checks(&cluster, system_namespace);
+    let mut checks = install::checks(&cluster);
     checks.extend(runtimes::checks(&cluster));
     checks.push(Line::new(
         "enforcement of NetworkPolicies",

@@ -30,6 +30,7 @@ pub(super) type Seen<T> = Result<T, String>;
 /// All that is looked at.
 #[derive(Debug)]
 pub(super) struct Cluster {
+    pub(super) system_namespace: String,
     pub(super) profile: Seen<ClusterProfile>,
     pub(super) kinds: Vec<Seen<Option<CustomResourceDefinition>>>,
     pub(super) mutating: Seen<Option<MutatingWebhookConfiguration>>,
@@ -85,6 +86,7 @@ impl Cluster {
         }
         let priority_class = profile.as_ref().map_or("ccos-execution", |profile| &profile.priority_class_name);
         Self {
+            system_namespace: system_namespace.to_owned(),
             kinds,
             mutating: one(&Api::all(client.clone()), CONFIGURATION).await,
             validating: one(&Api::all(client.clone()), CONFIGURATION).await,

@@ -30,6 +30,9 @@ enum Right {
 /// Groups in which everybody is.
 const EVERYBODY: [&str; 3] = ["system:authenticated", "system:unauthenticated", "system:serviceaccounts"];
 
+/// The ServiceAccounts of ccos.
+const OURS: [&str; 2] = ["ccos-controller", "ccos-webhook"];
+
 /// Resources whose controllers make pods.
 const WORKLOADS: [(&str, &str); 7] = [
     ("apps", "daemonsets"),
@@ -117,10 +120,11 @@ impl Who {
             && (EVERYBODY.contains(&self.name.as_str()) || self.name.starts_with("system:serviceaccounts:"))
     }
 
-    /// Parts of the control plane, and whoever is in the one group that may do everything.
-    fn is_of_the_system(&self) -> bool {
-        match self.kind.as_str() {
-            "ServiceAccount" => self.namespace.as_deref() == Some("kube-system"),
+    /// Parts of the control plane and of ccos, and whoever is in the one group that may do everything.
+    fn is_of_the_system(&self, ours: &str) -> bool {
+        match (self.kind.as_str(), self.namespace.as_deref()) {
+            ("ServiceAccount", Some("kube-system")) => true,
+            ("ServiceAccount", Some(namespace)) => namespace == ours && OURS.contains(&self.name.as_str()),
             _ => self.name.starts_with("system:") && !self.is_everybody(),
         }
     }
@@ -141,22 +145,12 @@ pub(super) fn checks(cluster: &Cluster) -> Vec<Line> {
         0 => "in any namespace (none has contexts yet)".to_owned(),
         count => format!("in {count} namespaces with contexts or executions"),
     };
-    let reach = |right: Right| right != Right::Use;
-    let through = |right: Right| right == Right::Use;
-    let mut lines = told(
-        REACH,
-        &found,
-        reach,
-        &format!("nobody but the system, {place}"),
-        "who is named is inside the boundary there: give executions namespaces of their own, without such rights",
-    );
-    lines.extend(told(
-        USE,
-        &found,
-        through,
-        &format!("nobody but the system, {place}"),
-        "name the verbs, and the contexts by resourceNames, in their roles",
-    ));
+    let (nobody, ours) = (format!("nobody but the system, {place}"), cluster.system_namespace.as_str());
+    let apart =
+        "who is named is inside the boundary there: give executions namespaces of their own, without such rights";
+    let mut lines = told((REACH, apart), ours, &found, |right| right != Right::Use, &nobody);
+    let name = "name the verbs, and the contexts by resourceNames, in their roles";
+    lines.extend(told((USE, name), ours, &found, |right| right == Right::Use, &nobody));
     lines
 }
 
@@ -197,8 +191,14 @@ fn given(rights: &Rights, role: &RoleRef, namespace: Option<&str>) -> BTreeSet<R
 }
 
 /// A line for everybody, one for whom somebody named, and one for the system.
-fn told(check: &str, found: &Found, wanted: impl Fn(Right) -> bool, nobody: &str, advice: &str) -> Vec<Line> {
-    let (mut everybody, mut named, mut system) = (Vec::new(), Vec::new(), Vec::new());
+fn told(
+    (check, advice): (&str, &str),
+    ours: &str,
+    found: &Found,
+    wanted: impl Fn(Right) -> bool,
+    nobody: &str,
+) -> Vec<Line> {
+    let (mut everybody, mut others, mut system) = (Vec::new(), Vec::new(), Vec::new());
     for (who, places) in found {
         let places: Vec<String> = places
             .iter()
@@ -211,10 +211,10 @@ fn told(check: &str, found: &Found, wanted: impl Fn(Right) -> bool, nobody: &str
         if places.is_empty() {
             continue;
         }
-        let list = match (who.is_everybody(), who.is_of_the_system()) {
+        let list = match (who.is_everybody(), who.is_of_the_system(ours)) {
             (true, _) => &mut everybody,
             (false, true) => &mut system,
-            (false, false) => &mut named,
+            (false, false) => &mut others,
         };
         list.push((who.display(), places.join("; ")));
     }
@@ -223,10 +223,10 @@ fn told(check: &str, found: &Found, wanted: impl Fn(Right) -> bool, nobody: &str
         let check = format!("{check}: everybody");
         lines.push(Line::new(check, State::Fail, bounded(&everybody), "take that binding away"));
     }
-    lines.push(if named.is_empty() {
+    lines.push(if others.is_empty() {
         Line::ok(check, nobody)
     } else {
-        Line::new(check, State::Warn, bounded(&named), advice)
+        Line::new(check, State::Warn, bounded(&others), advice)
     });
     if !system.is_empty() {
         // Their rights are Kubernetes' own.
