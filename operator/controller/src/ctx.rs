@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::ClusterProfile;
+use ccos_plan::build::Operator;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
 use ccos_policy::Ceiling;
@@ -16,6 +17,7 @@ use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
+use crate::reports::Reports;
 use crate::supply::lists::Lists;
 use crate::supply::registry::Registries;
 use crate::waker::Waker;
@@ -26,10 +28,12 @@ pub(crate) struct Ctx {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
+    pub(crate) operator: Operator,
     pub(crate) ceiling: Ceiling,
     pub(crate) stores: Stores,
     pub(crate) policies: Policies,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) reports: Arc<Reports>,
     pub(crate) lists: Lists,
     pub(crate) registries: Registries,
     pub(crate) changed: Arc<Changed>,

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::orphans;
 use crate::policies::{self, Policies};
 use crate::queue::Queue;
+use crate::reports::Reports;
 use crate::reconcile::reconcile;
 use crate::rights;
 use crate::supply::{self, lists::Lists};
@@ -66,7 +67,7 @@ const PAGE: u32 = 50;
 pub(crate) fn start(
     client: &Client,
     namespace: &str,
-    queue: &Arc<Queue>,
+    (queue, reports): (&Arc<Queue>, &Arc<Reports>),
     changed: &Arc<Changed>,
     lists: &Lists,
     metrics: &Metrics,
@@ -106,8 +107,12 @@ pub(crate) fn start(
 
     watch(Api::all(client.clone()), managed(), strip_managed_fields, pods_writer, alive.clone(), {
         let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
+        let reports = Arc::clone(reports);
         move |touched: Touched<Pod>| {
             let Touched { before: _, object: pod, exists } = touched;
+            if exists == Exists::No {
+                reports.forget(&pod);
+            }
             if orphans::has_execution(&pod, &executions) {
                 let namespace = pod.namespace().unwrap_or_default();
                 for owner in pod.owner_references() {

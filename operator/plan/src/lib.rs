@@ -16,6 +16,7 @@ pub mod read;
 pub mod receipt;
 pub mod record;
 pub mod reference;
+pub mod reported;
 pub mod retry;
 pub mod review;
 pub mod schema;
