@@ -42,7 +42,8 @@ impl Endpoint {
 
     /// The status of an answer, and what it says.
     fn post(&self, token: Option<&str>, body: &str) -> (String, String) {
-        let authorization = token.map_or_else(|| "X-None: x".to_owned(), |token| format!("Authorization: Bearer {token}"));
+        let authorization =
+            token.map_or_else(|| "X-None: x".to_owned(), |token| format!("Authorization: Bearer {token}"));
         let answer = Command::new("curl")
             .args(["--silent", "--insecure", "--max-time", "20", "--write-out", "\n%{http_code}"])
             .args(["--header", &authorization, "--data-binary", body])

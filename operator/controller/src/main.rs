@@ -29,8 +29,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use ccos_audit::Writer;
 use axum_server::tls_rustls::RustlsConfig;
+use ccos_audit::Writer;
 use ccos_plan::ClusterProfile;
 pub(crate) use ccos_trail::chain_of as chain;
 use ccos_trail::{Place, Trail};
@@ -186,7 +186,8 @@ async fn run(args: Args) -> Result<(), StartError> {
     let queue = Arc::new(queue::Queue::default());
     let reports = Arc::new(Reports::default());
     let (lists, changed) = (Lists::default(), Arc::default());
-    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, (&queue, &reports), &changed, &lists, &metrics);
+    let (stores, policies, waker, triggers) =
+        triggers::start(&client, &namespace, (&queue, &reports), &changed, &lists, &metrics);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),

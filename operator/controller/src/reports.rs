@@ -75,7 +75,8 @@ async fn take(State(endpoint): State<Endpoint>, headers: HeaderMap, body: Body) 
     // Before a byte of the body is read: whoever has no token costs nothing.
     let pod = identify(&ctx, &headers).await?;
     let object = owner(&ctx, &pod)?;
-    let _permit = bodies.try_acquire().map_err(|_| refused(StatusCode::TOO_MANY_REQUESTS, "too many reports at once"))?;
+    let _permit =
+        bodies.try_acquire().map_err(|_| refused(StatusCode::TOO_MANY_REQUESTS, "too many reports at once"))?;
     let body = tokio::time::timeout(BODY, to_bytes(body, DELIVERY_LIMIT)).await;
     let body = body.map_err(|_| refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?;
     let body = body.map_err(|error| refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))?;
@@ -126,7 +127,8 @@ async fn identify(ctx: &Ctx, headers: &HeaderMap) -> Result<Arc<Pod>, Refused> {
 
 fn owner(ctx: &Ctx, pod: &Pod) -> Result<Arc<CapabilityExecution>, Refused> {
     let namespace = pod.namespace().unwrap_or_default();
-    let owners = pod.owner_references().iter().filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
+    let owners =
+        pod.owner_references().iter().filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
     let mut found = owners.filter_map(|object| ctx.stores.executions.get(&object));
     found
         .find(|object| apply::owned(pod, object))
@@ -143,10 +145,7 @@ struct Bound {
 
 async fn review(client: &Client, token: &str) -> Result<Option<Bound>, kube::Error> {
     let review = TokenReview {
-        spec: TokenReviewSpec {
-            audiences: Some(vec![REPORT_AUDIENCE.to_owned()]),
-            token: token.to_owned(),
-        },
+        spec: TokenReviewSpec { audiences: Some(vec![REPORT_AUDIENCE.to_owned()]), token: token.to_owned() },
         ..TokenReview::default()
     };
     let answer = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await?;

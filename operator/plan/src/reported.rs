@@ -99,7 +99,9 @@ pub fn config_map(pod: &Pod, result: String) -> ConfigMap {
 /// will say who: the kernel for want of memory, or the node.
 #[must_use]
 pub fn is_conclusive(report: &Report) -> bool {
-    report.end != ccos_profile::End::Cancelled && report.signal.is_none() && report.exit_code.is_none_or(|code| code < 128)
+    report.end != ccos_profile::End::Cancelled
+        && report.signal.is_none()
+        && report.exit_code.is_none_or(|code| code < 128)
 }
 
 /// The end of an attempt whose pod has not ended yet, but whose runner has reported, at a time.

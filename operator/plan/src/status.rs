@@ -1,6 +1,8 @@
 //! Status, from what was observed.
 
-use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, ConfigMapRef, DecisionStatus, Enforcement, ResultStatus, Usage};
+use ccos_crds::execution::{
+    Attempt, CapabilityExecutionStatus, ConfigMapRef, DecisionStatus, Enforcement, ResultStatus, Usage,
+};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
 use ccos_policy::{Admitted, Reason};
 use ccos_profile::{Proof, Report};
@@ -271,7 +273,8 @@ impl Draft {
     }
 
     fn reported(&mut self, report: &Report, end: &End, pod: &str) {
-        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, result_digest, usage, proven } = report;
+        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, result_digest, usage, proven } =
+            report;
         if end.reason == EndReason::ConfinementFailed.as_str() {
             self.set(conditions::ISOLATED, "False", end.reason, &end.message);
         } else if !proven.is_empty() {

@@ -132,9 +132,8 @@ mod tests {
         Delivery { report: Report { result_digest, ..report }, result: result.map(str::to_owned) }
     }
 
-    fn nobody() -> Option<fn(&str, Duration) -> Result<(), Refusal>> {
-        None
-    }
+    type Post = fn(&str, Duration) -> Result<(), Refusal>;
+    const NOBODY: Option<Post> = None;
 
     #[test]
     fn what_is_delivered_is_whole() {
@@ -152,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_large_result_that_is_lost_is_no_success() {
-        let report = deliver(given(Some("[1]")), nobody());
+        let report = deliver(given(Some("[1]")), NOBODY);
         assert_eq!((report.end, report.result_digest), (End::ResultTooLarge, None), "{}", report.message);
         let lost = |_: &str, _| Err(Refusal::Lost("nobody listens".to_owned()));
         let report = deliver(given(Some("[1]")), Some(lost));
@@ -161,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_small_report_needs_no_delivery() {
-        assert_eq!(deliver(given(None), nobody()), given(None).report);
+        assert_eq!(deliver(given(None), NOBODY), given(None).report);
         let lost = |_: &str, patience| {
             assert_eq!(patience, SHORT);
             Err(Refusal::Lost("nobody listens".to_owned()))

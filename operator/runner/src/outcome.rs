@@ -195,10 +195,7 @@ fn parsed(bytes: &[u8]) -> Result<Output, serde_json::Error> {
 
 fn too_large(from: &str, size: Option<usize>) -> Verdict {
     let found = size.map_or("more than is read".to_owned(), |size| size.to_string());
-    ends(
-        End::ResultTooLarge,
-        format!("{from}: expected at most {RESULT_LIMIT} bytes of JSON, but found {found}"),
-    )
+    ends(End::ResultTooLarge, format!("{from}: expected at most {RESULT_LIMIT} bytes of JSON, but found {found}"))
 }
 
 #[cfg(test)]

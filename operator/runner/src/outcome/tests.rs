@@ -96,7 +96,8 @@ fn the_result_of_a_completed_workload() {
         (&unclosed, ResultFile::Absent, End::InvalidResult, None),
     ] {
         let ended = Ended { result: file, ..ended(Status::Exited(0)) };
-        let Delivery { report, result: large } = delivery(Seen { output: output.into(), result_file: b"2".to_vec(), ..seen(Some(ended)) });
+        let Delivery { report, result: large } =
+            delivery(Seen { output: output.into(), result_file: b"2".to_vec(), ..seen(Some(ended)) });
         let shown = report.result.map(|value| value.to_string()).or(large.clone());
         assert_eq!(report.result_digest, large.map(|text| digest(text.as_bytes())));
         assert_eq!((report.end, shown.as_deref()), (end, result), "{}", report.message);
