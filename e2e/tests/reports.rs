@@ -9,7 +9,7 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ccos_e2e::fixture::pod;
 use ccos_e2e::{EndReason, Namespace, cluster, context, execution, kubectl, namespace};
@@ -24,6 +24,8 @@ fn large(bytes: usize) -> String {
 struct Endpoint {
     forward: Child,
     address: String,
+    /// kubectl says each connection, and would end if nobody could hear it.
+    _said: BufReader<ChildStdout>,
 }
 
 impl Endpoint {
@@ -35,9 +37,10 @@ impl Endpoint {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(forward.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut said = BufReader::new(forward.stdout.take().unwrap());
+        said.read_line(&mut line).unwrap();
         let address = line.split_whitespace().nth(2).unwrap_or_else(|| panic!("{line}")).to_owned();
-        Self { forward, address }
+        Self { forward, address, _said: said }
     }
 
     /// The status of an answer, and what it says.
