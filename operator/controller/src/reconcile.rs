@@ -40,6 +40,9 @@ const CACHE_LAG: Duration = Duration::from_millis(100);
 /// How long the quota may count a pod that has ended, before it is tried again without word from its watch.
 const QUOTA_LAG: Duration = Duration::from_secs(1);
 
+/// How long the controller may take to look at a provider, before that is looked for without word from its watch.
+const UNSETTLED: Duration = Duration::from_secs(10);
+
 /// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
 const UNWATCHED: Duration = Duration::from_secs(2);
 
@@ -89,6 +92,11 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let policies = ctx.policies.seen(object)?;
     found.policing = policies.policing(&claims.requester);
+    let settled = found.provider.as_ref().is_none_or(trust::is_settled);
+    if !settled && !step::cancelled(object) {
+        // Its status wakes us.
+        return Ok(Action::requeue(UNSETTLED));
+    }
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
         Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
@@ -237,6 +245,9 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
             let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+            if found.provider.as_ref().is_some_and(|provider| !trust::is_settled(provider)) {
+                return Ok(Action::requeue(UNSETTLED));
+            }
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
