@@ -8,6 +8,7 @@ mod lifecycle;
 mod policing;
 mod receipts;
 mod records;
+mod rescan;
 mod schemas;
 mod seed;
 mod trust;
