@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
-use ccos_plan::ClusterProfile;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 use ccos_policy::Ceiling;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Client, Resource as _, ResourceExt as _};
@@ -16,6 +16,7 @@ use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
+use crate::rescan::{Reports, Stale};
 use crate::supply::lists::Lists;
 use crate::supply::registry::Registries;
 use crate::waker::Waker;
@@ -33,6 +34,9 @@ pub(crate) struct Ctx {
     pub(crate) lists: Lists,
     pub(crate) registries: Registries,
     pub(crate) changed: Arc<Changed>,
+    pub(crate) stale: Arc<Stale>,
+    pub(crate) reports: Reports,
+    pub(crate) contexts: ParsedContexts,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Audit,

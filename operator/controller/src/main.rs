@@ -13,6 +13,7 @@ mod orphans;
 mod policies;
 mod queue;
 mod reconcile;
+mod rescan;
 mod rights;
 mod serve;
 mod supply;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ccos_audit::Writer;
-use ccos_plan::ClusterProfile;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 pub(crate) use ccos_trail::chain_of as chain;
 use ccos_trail::{Place, Trail};
 use clap::Parser;
@@ -167,8 +168,9 @@ async fn run(args: Args) -> Result<(), StartError> {
     };
 
     let queue = Arc::new(queue::Queue::default());
-    let (lists, changed) = (Lists::default(), Arc::default());
-    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed, &lists, &metrics);
+    let (lists, changed, stale) = (Lists::default(), Arc::default(), Arc::default());
+    let (stores, policies, reports, waker, triggers) =
+        triggers::start(&client, &namespace, &queue, &changed, &lists, &metrics, &stale);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
@@ -181,6 +183,9 @@ async fn run(args: Args) -> Result<(), StartError> {
         lists,
         registries,
         changed,
+        stale,
+        reports,
+        contexts: ParsedContexts::default(),
         recorder: Recorder::new(client, reporter),
         audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,

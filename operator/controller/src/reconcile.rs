@@ -166,9 +166,9 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
-            policies::write_down(object, granted.admitted.remarks());
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
+            policies::write_down(ctx, object, granted.admitted.remarks()).await;
             Ok(Started::Pod)
         }
         Applied::QuotaLags(message) => {
@@ -329,6 +329,7 @@ async fn hold(
         ctx.waits(object, reason).await?;
     }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
+        ctx.metrics.waited(reason.as_str());
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         if reason != WaitReason::CapacityExhausted {
             // It no longer stands in the way of those behind it.
