@@ -143,7 +143,7 @@ impl Known {
             return;
         }
         // A new leader has told nobody yet, but the report may say that an earlier one has.
-        if !ctx.reports.says(object, reason) {
+        if !ctx.reports.says_fails(object, reason) {
             // The next look tells the rest.
             let Some(left) = events.checked_sub(1) else { return };
             *events = left;

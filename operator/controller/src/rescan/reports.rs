@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::names::MANAGED_BY;
-use ccos_plan::report::{self, Finding, Report};
+use ccos_plan::report::{self, Finding, Outcome, Report};
 use ccos_plan::rescan::{self, NAME};
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -72,14 +72,15 @@ impl Reports {
         stored.flat_map(|stored| stored.state()).map(|object| object.namespace()).collect()
     }
 
-    /// Whether the report says this of an execution already.
-    pub(crate) fn says(&self, object: &CapabilityExecution, reason: &str) -> bool {
+    /// Whether the report says already that an execution fails for this.
+    pub(crate) fn says_fails(&self, object: &CapabilityExecution, reason: &str) -> bool {
         let namespace = object.namespace();
         let found = self.of(namespace.as_deref()).stored().and_then(|stored| find(&stored, namespace.as_deref()));
         let report = found.and_then(|found| read(&found));
         report.is_some_and(|report| {
             report.results.iter().any(|finding| {
-                finding.rule.as_deref() == Some(reason)
+                finding.result == Outcome::Fail
+                    && finding.rule.as_deref() == Some(reason)
                     && finding.resources.first().is_some_and(|one| one.uid.is_some() && one.uid == object.uid())
             })
         })

@@ -271,6 +271,28 @@ async fn a_report_of_somebody_else_is_taken_over_when_there_is_something_to_say_
 }
 
 #[tokio::test]
+async fn what_an_earlier_leader_told_is_known_and_a_warning_for_the_same_reason_is_something_else() {
+    let cluster = Cluster::new();
+    cluster.server.event(DEFINITIONS, "ADDED", definition());
+    assert!(cluster.stale().await);
+    let object = |name: &str| -> CapabilityExecution {
+        let object = json!({
+            "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution",
+            "metadata": {"name": name, "namespace": "data", "uid": format!("uid-{name}")},
+            "spec": {"contextRef": {"kind": "SecurityContext", "name": "c"}, "capabilityRef": {"kind": "CapabilityProvider", "name": "p", "id": "a.b"}},
+        });
+        serde_json::from_value(object).unwrap()
+    };
+    let of = |name: &str, outcome| Finding { rule: Some("PolicyDenied".to_owned()), ..finding(name, outcome) };
+    cluster.write(vec![of("fails", Outcome::Fail), of("warned", Outcome::Warn)]).await;
+    cluster.stale().await;
+    assert!(cluster.reports.says_fails(&object("fails"), "PolicyDenied"));
+    assert!(!cluster.reports.says_fails(&object("fails"), "FileReadDenied"));
+    assert!(!cluster.reports.says_fails(&object("warned"), "PolicyDenied"));
+    assert!(!cluster.reports.says_fails(&object("another"), "PolicyDenied"));
+}
+
+#[tokio::test]
 async fn what_was_noted_while_nobody_waited_is_not_missed() {
     let stale = Stale::default();
     stale.scope(Some("data".to_owned()));

@@ -297,3 +297,31 @@ fn a_context_is_read_once_for_each_generation_and_forgotten_with_its_object() {
     kept.retain(|uid| uid == "c2");
     assert_eq!(kept.count(), 1);
 }
+
+#[test]
+fn what_is_kept_of_contexts_is_bounded_by_their_patterns_and_loses_what_was_asked_for_least_lately() {
+    let large = |uid: usize| {
+        let mut object = context();
+        object.metadata.uid = Some(uid.to_string());
+        let all = |kind: &str| Some((0..128).map(|at| format!("/{kind}/{at}/*")).collect::<Vec<_>>());
+        let filesystem = object.spec.permissions.as_mut().unwrap().filesystem.as_mut().unwrap();
+        (filesystem.read, filesystem.write, filesystem.execute) = (all("r"), all("w"), all("x"));
+        filesystem.blocked = all("b");
+        AnyContext::Namespaced(Arc::new(object))
+    };
+    let kept = ParsedContexts::default();
+    for uid in 0..100 {
+        assert!(kept.read(&large(uid), now()).is_ok());
+        // Asked for all the time.
+        assert!(kept.read(&large(0), now()).is_ok());
+    }
+    assert_eq!(kept.count(), 15);
+    let there = std::cell::RefCell::new(Vec::new());
+    kept.retain(|uid| {
+        there.borrow_mut().push(uid.parse::<usize>().unwrap());
+        true
+    });
+    let mut there = there.into_inner();
+    there.sort_unstable();
+    assert_eq!((there[0], there[1], there[14]), (0, 86, 99));
+}
