@@ -15,6 +15,7 @@ mod queue;
 mod reconcile;
 mod report_tls;
 mod reports;
+mod rescan;
 mod rights;
 mod serve;
 mod supply;
@@ -31,7 +32,7 @@ use std::sync::Arc;
 
 use axum_server::tls_rustls::RustlsConfig;
 use ccos_audit::Writer;
-use ccos_plan::ClusterProfile;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 pub(crate) use ccos_trail::chain_of as chain;
 use ccos_trail::{Place, Trail};
 use clap::Parser;
@@ -42,7 +43,7 @@ use tracing::{error, info};
 use crate::ctx::Ctx;
 use crate::metrics::Metrics;
 use crate::report_tls::Serving;
-use crate::reports::Reports;
+use crate::reports::Told;
 use crate::supply::lists::Lists;
 use crate::supply::registry::Registries;
 use crate::watches::WatchAges;
@@ -184,10 +185,10 @@ async fn run(args: Args) -> Result<(), StartError> {
     let tls = RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await.map_err(failed)?;
 
     let queue = Arc::new(queue::Queue::default());
-    let reports = Arc::new(Reports::default());
-    let (lists, changed) = (Lists::default(), Arc::default());
-    let (stores, policies, waker, triggers) =
-        triggers::start(&client, &namespace, (&queue, &reports), &changed, &lists, &metrics);
+    let told = Arc::new(Told::default());
+    let (lists, changed, stale) = (Lists::default(), Arc::default(), Arc::default());
+    let (stores, policies, reports, waker, triggers) =
+        triggers::start(&client, &namespace, (&queue, &told), &changed, &lists, &metrics, &stale);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
@@ -198,10 +199,13 @@ async fn run(args: Args) -> Result<(), StartError> {
         stores,
         policies,
         queue,
-        reports,
+        told,
         lists,
         registries,
         changed,
+        stale,
+        reports,
+        contexts: ParsedContexts::default(),
         recorder: Recorder::new(client, reporter),
         audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,

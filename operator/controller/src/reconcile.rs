@@ -43,6 +43,8 @@ const QUOTA_LAG: Duration = Duration::from_secs(1);
 
 /// For a runner that has reported to end, before its pod is deleted.
 const LAST: SignedDuration = SignedDuration::from_secs(30);
+/// How long the controller may take to look at a provider, before that is looked for without word from its watch.
+const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
 const UNWATCHED: Duration = Duration::from_secs(2);
@@ -93,6 +95,11 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let policies = ctx.policies.seen(object)?;
     found.policing = policies.policing(&claims.requester);
+    let settled = found.provider.as_ref().is_none_or(trust::is_settled);
+    if !settled && !step::cancelled(object) {
+        // Its status wakes us.
+        return Ok(Action::requeue(UNSETTLED));
+    }
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
         Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
@@ -162,9 +169,9 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
-            policies::write_down(object, granted.admitted.remarks());
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
+            policies::write_down(ctx, object, granted.admitted.remarks()).await;
             Ok(Started::Pod)
         }
         Applied::QuotaLags(message) => {
@@ -241,7 +248,7 @@ fn observe(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Seen {
         return shown;
     }
     let stopping = status::stopping(object);
-    let told = ctx.reports.of(pod).filter(|(report, _)| stopping.is_some() || reported::is_conclusive(report));
+    let told = ctx.told.of(pod).filter(|(report, _)| stopping.is_some() || reported::is_conclusive(report));
     let Some((report, at)) = told else { return shown };
     let ended = reported::ended(pod, report, at);
     let end = stopping.as_ref().unwrap_or(&ended.end);
@@ -256,6 +263,9 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
             let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+            if found.provider.as_ref().is_some_and(|provider| !trust::is_settled(provider)) {
+                return Ok(Action::requeue(UNSETTLED));
+            }
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
@@ -308,7 +318,7 @@ fn deleted(ended: Ended) -> Ended {
 async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let lives = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_)));
     if let Some(pod) = lives {
-        match ctx.reports.of(pod).and_then(|(_, at)| at.checked_add(LAST).ok()).filter(|by| *by > now) {
+        match ctx.told.of(pod).and_then(|(_, at)| at.checked_add(LAST).ok()).filter(|by| *by > now) {
             // Its runner ends by itself, and what is in the log stays readable.
             Some(by) => return Ok(until(by, now)),
             None => apply::delete_pod(&ctx.client, pod).await?,
@@ -342,6 +352,7 @@ async fn hold(
         ctx.waits(object, reason).await?;
     }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
+        ctx.metrics.waited(reason.as_str());
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         if reason != WaitReason::CapacityExhausted {
             // It no longer stands in the way of those behind it.

@@ -35,9 +35,9 @@ const BODY: Duration = Duration::from_secs(10);
 /// What runners have reported whose pods still live, by the pod's UID. Lost with the process: then the termination
 /// message says the same, and a large result is in its ConfigMap already.
 #[derive(Debug, Default)]
-pub(crate) struct Reports(Mutex<HashMap<String, (Report, Timestamp)>>);
+pub(crate) struct Told(Mutex<HashMap<String, (Report, Timestamp)>>);
 
-impl Reports {
+impl Told {
     /// What the runner of a pod has said, and when.
     pub(crate) fn of(&self, pod: &Pod) -> Option<(Report, Timestamp)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(pod.metadata.uid.as_deref()?).cloned()
@@ -94,7 +94,7 @@ async fn take(State(endpoint): State<Endpoint>, headers: HeaderMap, body: Body) 
         })?;
     }
     info!(namespace = pod.namespace(), pod = pod.name_any(), end = ?report.end, "has reported");
-    ctx.reports.keep(pod.uid().unwrap_or_default(), report, Timestamp::now());
+    ctx.told.keep(pod.uid().unwrap_or_default(), report, Timestamp::now());
     ctx.waker.one(ObjectRef::from_obj(&*object));
     Ok(())
 }

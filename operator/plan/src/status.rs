@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::end::{End, EndReason, WaitReason};
 use crate::receipt::Claims;
 use crate::reported::{result_name, unfit};
+use crate::text::cut;
 use crate::wire::isolation_wire;
 
 /// The longest message of a condition, in bytes: the API allows 32 KiB.
@@ -496,13 +497,4 @@ pub fn start_failure(pod: &Pod) -> EndReason {
         ) => EndReason::ImagePullFailed,
         Some(_) | None => EndReason::StartDeadlineExceeded,
     }
-}
-
-/// The start of a text, in whole characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..end).unwrap_or_default()
 }

@@ -9,6 +9,7 @@ mod policing;
 mod receipts;
 mod records;
 mod reports;
+mod rescan;
 mod schemas;
 mod seed;
 mod trust;

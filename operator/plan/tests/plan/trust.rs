@@ -198,3 +198,20 @@ fn conditions_say_what_was_found_out() {
     let unreadable = said(provider(), &list(&json!(1)), by_digest(), Verification::NotDemanded);
     assert_eq!(unreadable, "Valid=Unknown WatchlistUnreadable, Pinned=True ByDigest");
 }
+
+#[test]
+fn what_is_not_looked_at_yet_is_not_settled() {
+    let settled = |provider: CapabilityProvider| trust::is_settled(&AnyProvider::Namespaced(Arc::new(provider)));
+    assert!(settled(provider()), "a digest and no signature: there is nothing to look for");
+    assert!(!settled(tagged()) && !settled(signed(provider())));
+    let resolved = looked_at(tagged(), Resolution::Resolved(digest("a")), Verification::NotDemanded);
+    assert!(settled(resolved.clone()));
+    let mut bumped = resolved;
+    bumped.metadata.generation = Some(2);
+    assert!(!settled(bumped), "of an earlier spec");
+    let zero = || Resolution::ByDigest(digest("0"));
+    let refused = Verification::Refused { reason: "NotSigned", why: "there is none".to_owned() };
+    assert!(settled(looked_at(signed(provider()), zero(), refused)), "a no is an answer");
+    let unknown = Verification::Unknown { reason: "RegistryFailed", why: "no route".to_owned() };
+    assert!(!settled(looked_at(signed(provider()), zero(), unknown)));
+}
