@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
-use ccos_plan::{AnyContext, Trust};
+use ccos_plan::{AnyContext, ParsedContexts, Trust};
 use ccos_policy::{Ceiling, Isolations, Remark};
 use ccos_trail::Trail;
 use futures::StreamExt as _;
@@ -38,6 +38,8 @@ pub struct App {
     pub client: Client,
     /// Contexts and providers.
     pub caches: Caches,
+    /// What was parsed of contexts.
+    pub contexts: Arc<ParsedContexts>,
     /// What ExecutionPolicies say.
     pub kept: Kept,
     /// Who is known to be malicious.
@@ -217,7 +219,7 @@ impl App {
             self.kept.policing(&self.client, request)
         );
         let (refused, mut found, policing) = (refused?, found?, policing?);
-        let (trust, rules) = (self.trust(), (&self.isolations, &policing));
+        let (trust, rules) = (self.trust(), (&self.isolations, &policing, &*self.contexts));
         let decide = |found: &Found| {
             execution::decide(object, &request.requester_display(), found, &trust, &refused, rules, now)
         };
@@ -265,7 +267,7 @@ impl App {
         }
         let (requester, trust) = (request.requester_display(), self.trust());
         let policing = self.kept.policing(&self.client, request).await?;
-        let rules = (&self.isolations, &policing);
+        let rules = (&self.isolations, &policing, &*self.contexts);
         let confirm = |found: &Found| execution::confirmed(object, &requester, &claims, found, &trust, rules, now);
         match confirm(&found) {
             // What the controller found out about a provider changes no generation: our cache may be behind in that.

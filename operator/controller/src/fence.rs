@@ -17,7 +17,7 @@ use crate::dereference::{self, DereferenceError};
 /// Whether the policy is still there as it was applied. Where it is not, it is applied again at once, and the answer is
 /// the end of the execution: fail closed, since what passed meanwhile is not known.
 pub(crate) async fn breached(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<End>, DereferenceError> {
-    let wanted = network_policy(object);
+    let wanted = network_policy(object, &ctx.operator);
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
     if fenced(&wanted, cached.as_deref()).is_ok() {

@@ -9,13 +9,14 @@ use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
 use ccos_plan::receipt::Claims;
+use ccos_plan::reported;
 use ccos_plan::retry;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
 use ccos_plan::trust;
 use ccos_policy::Use;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
@@ -39,6 +40,11 @@ const CACHE_LAG: Duration = Duration::from_millis(100);
 
 /// How long the quota may count a pod that has ended, before it is tried again without word from its watch.
 const QUOTA_LAG: Duration = Duration::from_secs(1);
+
+/// For a runner that has reported to end, before its pod is deleted.
+const LAST: SignedDuration = SignedDuration::from_secs(30);
+/// How long the controller may take to look at a provider, before that is looked for without word from its watch.
+const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
 const UNWATCHED: Duration = Duration::from_secs(2);
@@ -89,6 +95,11 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let policies = ctx.policies.seen(object)?;
     found.policing = policies.policing(&claims.requester);
+    let settled = found.provider.as_ref().is_none_or(trust::is_settled);
+    if !settled && !step::cancelled(object) {
+        // Its status wakes us.
+        return Ok(Action::requeue(UNSETTLED));
+    }
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
         Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
@@ -150,7 +161,7 @@ async fn start(
     found: &References,
     now: Timestamp,
 ) -> Result<Started, Error> {
-    let Some(children) = step::children(object, granted, found, &ctx.cluster) else {
+    let Some(children) = step::children(object, granted, found, &ctx.cluster, &ctx.operator) else {
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
@@ -158,9 +169,9 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
-            policies::write_down(object, granted.admitted.remarks());
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
+            policies::write_down(ctx, object, granted.admitted.remarks()).await;
             Ok(Started::Pod)
         }
         Applied::QuotaLags(message) => {
@@ -183,7 +194,7 @@ async fn start(
 /// There is a pod: what does it show, and may it go on?
 async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let name = pod.name_any();
-    let seen = status::observe(pod);
+    let seen = observe(object, pod, ctx);
     if status::attempted(object).is_none() {
         // Made by a controller that did not live to say so. What it decided is in the receipt.
         return adopt(object, pod, ctx, now).await;
@@ -229,6 +240,21 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
     Ok(wake.into_iter().flatten().min().map_or_else(Action::await_change, |at| until(at, now)))
 }
 
+/// What a pod shows, or what its runner has told us of its end before the kubelet did. An attempt that is followed by
+/// another ends with its pod.
+fn observe(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Seen {
+    let shown = status::observe(pod);
+    if matches!(shown, Seen::Ended(_)) {
+        return shown;
+    }
+    let stopping = status::stopping(object);
+    let told = ctx.told.of(pod).filter(|(report, _)| stopping.is_some() || reported::is_conclusive(report));
+    let Some((report, at)) = told else { return shown };
+    let ended = reported::ended(pod, report, at);
+    let end = stopping.as_ref().unwrap_or(&ended.end);
+    if retry::again(object, end) { shown } else { Seen::Ended(Box::new(ended)) }
+}
+
 /// A pod whose making was not written down.
 async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
@@ -237,6 +263,9 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
             let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+            if found.provider.as_ref().is_some_and(|provider| !trust::is_settled(provider)) {
+                return Ok(Action::requeue(UNSETTLED));
+            }
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
@@ -287,8 +316,13 @@ fn deleted(ended: Ended) -> Ended {
 
 /// It is over: no pod may live on, and its time to live runs.
 async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
-    if let Some(pod) = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_))) {
-        apply::delete_pod(&ctx.client, pod).await?;
+    let lives = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_)));
+    if let Some(pod) = lives {
+        match ctx.told.of(pod).and_then(|(_, at)| at.checked_add(LAST).ok()).filter(|by| *by > now) {
+            // Its runner ends by itself, and what is in the log stays readable.
+            Some(by) => return Ok(until(by, now)),
+            None => apply::delete_pod(&ctx.client, pod).await?,
+        }
     } else if ctx.queue.release(&uid(object)) {
         ctx.waker.peers(object);
     }
@@ -318,6 +352,7 @@ async fn hold(
         ctx.waits(object, reason).await?;
     }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
+        ctx.metrics.waited(reason.as_str());
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         if reason != WaitReason::CapacityExhausted {
             // It no longer stands in the way of those behind it.

@@ -22,7 +22,7 @@ pub fn status() -> String {
         text.extend(["| ", field, " | ", advice, " |\n"]);
     }
     text.push_str(
-        "\nFields of status that nothing fills in yet: `denials`, `deniedMore`, `result.configMapRef`, `usage.bytesSent`,\n\
+        "\nFields of status that nothing fills in yet: `denials`, `deniedMore`, `usage.bytesSent`,\n\
          `usage.bytesReceived`, `usage.connections`.\n",
     );
     text

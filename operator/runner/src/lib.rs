@@ -9,7 +9,9 @@
 
 mod canary;
 pub mod cpu;
+pub mod deliver;
 pub mod init;
+mod json;
 pub mod kernel;
 pub mod lockdown;
 pub mod messages;
@@ -26,7 +28,7 @@ pub mod supervise;
 pub mod view;
 pub mod workload;
 
-use ccos_profile::{End, Report, place};
+use ccos_profile::{Delivery, End, Report, ReportTo, place};
 use rustix::io::Errno;
 
 use crate::canary::SharedMemory;
@@ -39,13 +41,14 @@ use crate::supervise::Supervisor;
 /// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
 #[must_use]
 pub fn run(digest: &str) -> Report {
-    match attempt(digest) {
-        Ok(report) => report,
-        Err((end, message)) => report::failed(end, message),
-    }
+    let (delivery, to) = match attempt(digest) {
+        Ok(ended) => ended,
+        Err((end, message)) => (report::failed(end, message), None),
+    };
+    deliver::deliver(delivery, to.as_ref().map(|to| |text: &str, patience| deliver::post(to, text, patience)))
 }
 
-fn attempt(digest: &str) -> Result<Report, (End, String)> {
+fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> {
     let broken = |what: &'static str| move |errno: Errno| (End::InternalError, format!("{what}: {errno}"));
     // Before anything else: a signal that comes early must not be lost.
     let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).map_err(broken("signals"))?;
@@ -59,7 +62,7 @@ fn attempt(digest: &str) -> Result<Report, (End, String)> {
     let refused = |errno| (End::ConfinementFailed, format!("namespaces: {errno}"));
     match fork_into(namespaces()).map_err(refused)? {
         None => init::run(&mut kernel(), plan, &pipes),
-        Some(init) => Ok(Supervisor::new(init, signals, pipes, limits).run()),
+        Some(init) => Ok((Supervisor::new(init, signals, pipes, limits).run(), request.report)),
     }
 }
 

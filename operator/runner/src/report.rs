@@ -1,20 +1,22 @@
 //! The report, as small as the termination message has to be.
 
-use ccos_profile::{End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
+use ccos_profile::{Delivery, End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
 
 /// A report that only says why there was nothing else.
 #[must_use]
-pub fn failed(end: End, message: String) -> Report {
+pub fn failed(end: End, message: String) -> Delivery {
     // Of a command that could not be started, as shells say it.
     let exit_code = (end == End::NonZeroExit).then_some(127);
-    let (signal, result, usage) = (None, None, None);
-    Report { version: VERSION, end, message, exit_code, signal, result, usage, proven: Vec::new() }
+    let (signal, result, result_digest, usage) = (None, None, None, None);
+    let report =
+        Report { version: VERSION, end, message, exit_code, signal, result, result_digest, usage, proven: Vec::new() };
+    Delivery { report, result: None }
 }
 
 /// One line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes. The kubelet would cut a longer one in its
 /// middle, so the message is cut here, and what remains is still a report.
 ///
-/// Budget: result 2,048, proofs below 900, usage and the rest below 300; so the message keeps at least 800.
+/// Budget: result 2,048 (or its digest), proofs below 900, usage and the rest below 300; so the message keeps at least 800.
 #[must_use]
 pub fn line(report: &Report) -> String {
     let mut report = report.clone();
@@ -67,6 +69,7 @@ mod tests {
             exit_code: Some(i32::MIN),
             signal: Some(i32::MIN),
             result: Some(Value::String("x".repeat(INLINE_RESULT_LIMIT - 2))),
+            result_digest: None,
             usage: Some(Usage {
                 cpu_time_millis: u64::MAX,
                 peak_memory_bytes: u64::MAX,

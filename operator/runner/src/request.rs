@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, place};
+use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, place};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -144,6 +144,7 @@ pub struct Request {
     pub disk_bytes: u64,
     pub file_descriptors: u64,
     pub threads: u64,
+    pub report: Option<ReportTo>,
 }
 
 /// Reads the profile and all that it refers to.
@@ -186,6 +187,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         environment,
         inputs,
         limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads },
+        report,
     } = profile;
     if version != VERSION {
         return Err(RequestError::Version(version.into()));
@@ -213,6 +215,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         file_descriptors: at_least("limits.fileDescriptors", file_descriptors, LEAST_DESCRIPTORS)?,
         threads: at_least("limits.threads", threads, 1)?,
         arguments: command,
+        report,
     };
     if let Some(text) = request.arguments.iter().find(|text| text.contains('\0')) {
         return Err(value("command", "no NUL", &format!("{text:?}")));

@@ -255,6 +255,7 @@ impl Cluster {
                 providers: store().0,
                 cluster_providers: store().0,
             },
+            contexts: std::sync::Arc::default(),
             kept: self.kept(),
             lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),

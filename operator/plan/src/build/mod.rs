@@ -2,6 +2,7 @@
 
 pub mod names;
 pub mod network_policy;
+mod operator;
 mod pod;
 mod profile;
 pub mod quota;
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use crate::capacity::Weight;
 use crate::cluster::ClusterProfile;
 use crate::object::AnyContext;
+pub use operator::{Operator, REPORT_PORT};
 
 /// Memory that the runner's own processes may use, beside the workload's. Its static program holds 4 MiB, and up to
 /// 1 MiB of output.
@@ -38,13 +40,15 @@ pub struct Order<'a> {
     pub image: &'a Image,
     /// The cluster.
     pub cluster: &'a ClusterProfile,
+    /// The operator's endpoints.
+    pub operator: &'a Operator,
 }
 
 /// The objects of one attempt, in the order in which they are applied: the pod last, since one that starts before its
 /// policy has an open first second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Denies all traffic of the pod, both ways.
+    /// Denies all traffic of the pod but the runner's report, both ways.
     pub network_policy: NetworkPolicy,
     /// What the runner reads.
     pub profile: ConfigMap,
@@ -57,7 +61,7 @@ pub struct Children {
 pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
     Children {
-        network_policy: network_policy::network_policy(order.object),
+        network_policy: network_policy::network_policy(order.object, order.operator),
         pod: pod::pod(order, &plan),
         profile: profile::config_map(order.object, plan.text),
     }

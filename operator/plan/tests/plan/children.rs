@@ -4,13 +4,13 @@ use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
 use ccos_plan::step;
 
-use crate::world::{cluster, context, execution, found, granted, provider};
+use crate::world::{cluster, context, execution, found, granted, operator, provider};
 
 fn children(isolation: Isolation) -> Children {
     let mut object = execution();
     object.spec.isolation = Some(isolation);
     let found = found(context(), provider());
-    step::children(&object, &granted(&object, &found), &found, &cluster()).unwrap()
+    step::children(&object, &granted(&object, &found), &found, &cluster(), &operator()).unwrap()
 }
 
 #[test]
