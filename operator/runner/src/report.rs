@@ -7,8 +7,8 @@ use ccos_profile::{End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
 pub fn failed(end: End, message: String) -> Report {
     // Of a command that could not be started, as shells say it.
     let exit_code = (end == End::NonZeroExit).then_some(127);
-    let (signal, result, usage) = (None, None, None);
-    Report { version: VERSION, end, message, exit_code, signal, result, usage, proven: Vec::new() }
+    let (signal, result, usage, network) = (None, None, None, None);
+    Report { version: VERSION, end, message, exit_code, signal, result, usage, proven: Vec::new(), network }
 }
 
 /// One line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes. The kubelet would cut a longer one in its

@@ -3,6 +3,8 @@
 //!
 //! Only with the feature `sabotage`, which no image has.
 
+use std::net::SocketAddr;
+
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -80,6 +82,10 @@ impl<K: Kernel> Kernel for Sabotaged<K> {
 
     fn attempt(&mut self, attempt: &Attempt) -> Result<(), Errno> {
         self.kernel.attempt(attempt)
+    }
+
+    fn ask(&mut self, server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.kernel.ask(server, question)
     }
 
     fn read(&mut self, path: &str) -> Result<String, Errno> {
