@@ -2,6 +2,7 @@
 //! stopping at the first, so that a user fixes a file once.
 
 pub mod ceiling;
+mod connections;
 pub mod difference;
 mod enforce;
 mod grants;
@@ -37,7 +38,7 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     grants::environment(&request.environment, &required, &mut denials);
     limits::check(&request.requires, capability, context, &mut denials);
     let isolation = enforce::isolation(request, context, &snapshot.isolations, &mut denials);
-    enforce::syntax(&required, isolation, &mut denials);
+    enforce::syntax(&required, isolation, &snapshot.isolations, &mut denials);
     enforce::places(&required, context, &mut denials);
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);

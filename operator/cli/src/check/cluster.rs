@@ -65,6 +65,7 @@ fn default_isolations() -> Isolations {
     let able = |class: Option<&str>, user_namespaces| IsolationProfile {
         runtime_class: class.map(str::to_owned),
         user_namespaces,
+        egress: false,
     };
     Isolations(
         [

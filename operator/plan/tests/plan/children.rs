@@ -10,7 +10,7 @@ fn children(isolation: Isolation) -> Children {
     let mut object = execution();
     object.spec.isolation = Some(isolation);
     let found = found(context(), provider());
-    step::children(&object, &granted(&object, &found), &found, &cluster()).unwrap()
+    step::children(&object, &granted(&object, &found), &found, &cluster(), None).unwrap()
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub fn is_unproven() -> bool {
     std::env::var("CCOS_SABOTAGE_PROOF").is_ok_and(|value| value == "off")
 }
 
+/// Whether this mechanism, which is none of the kernel's, is left out.
+#[must_use]
+pub fn is_without(mechanism: &str) -> bool {
+    std::env::var("CCOS_SABOTAGE").is_ok_and(|without| without == mechanism)
+}
+
 /// The namespaces but one.
 #[must_use]
 pub fn namespaces(all: i32) -> i32 {

@@ -149,17 +149,7 @@ mod tests {
 
     #[test]
     fn any_other_name_does_not_exist() {
-        for name in [
-            "c.test.",
-            "x.a.test.",
-            "secret.b.test.",
-            "test.",
-            ".",
-            "_x.b.test.",
-            "1.0.0.127.in-addr.arpa.",
-            "a\\046test.",
-            "\\255.b.test.",
-        ] {
+        for name in ["c.test.", "x.a.test.", "secret.b.test.", "test.", ".", "_x.b.test.", "1.0.0.127.in-addr.arpa."] {
             for kind in [RecordType::A, RecordType::AAAA, RecordType::TXT] {
                 let (reply, refused) = ask(&query(name, kind));
                 assert_eq!(
@@ -169,6 +159,17 @@ mod tests {
                 );
                 assert!(refused.is_some(), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_label_with_a_dot_or_with_no_letters_is_no_required_name() {
+        for labels in [&[&b"a.test"[..]][..], &[b"x.b", b"test"], &[b"\xff", b"b", b"test"], &[b"\0", b"b", b"test"]] {
+            let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+            message.add_query(Query::query(Name::from_labels(labels.iter().copied()).unwrap(), RecordType::A));
+            let (reply, refused) = ask(&message);
+            assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain, "{labels:?}");
+            assert!(refused.unwrap().is_ascii());
         }
     }
 
@@ -190,7 +191,8 @@ mod tests {
         assert_eq!((reply.edns.as_ref().unwrap().max_payload(), reply.answers.len()), (1232, 1));
         edns.set_version(1);
         message.edns = Some(edns);
-        assert_eq!(ask(&message).0.metadata.response_code, ResponseCode::BADVERS);
+        // BADSIG has the same number, in another kind of record.
+        assert_eq!(u16::from(ask(&message).0.metadata.response_code), u16::from(ResponseCode::BADVERS));
     }
 
     #[test]
