@@ -15,6 +15,7 @@ use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::budget::Budget;
 use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
+pub use connections::MOST_PORTS;
 pub use enforce::UNENFORCED;
 use required::Required;
 

@@ -8,7 +8,7 @@ use crate::isolation::{Isolation, Isolations};
 use crate::permissions::{Outbound, Peer};
 
 /// Different ports of all destinations together: each is a socket that is held open beside the code.
-const MOST_PORTS: usize = 64;
+pub const MOST_PORTS: usize = 64;
 
 pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the \
      chart's values); or write [], which is held: no network at all";

@@ -57,7 +57,8 @@ pub struct Names {
     rules: Vec<Rule>,
     blocked: Vec<HostPattern>,
     numbers: HashMap<HostName, u16>,
-    names: Vec<HostName>,
+    /// By number.
+    assigned: Vec<HostName>,
 }
 
 impl Names {
@@ -86,7 +87,7 @@ impl Names {
                 Peer::Cidr(_) => {}
             }
         }
-        let mut names = Self { rules: all, blocked, numbers: HashMap::new(), names: Vec::new() };
+        let mut names = Self { rules: all, blocked, numbers: HashMap::new(), assigned: Vec::new() };
         let exact: Vec<HostName> = names.rules.iter().filter_map(|rule| exact(&rule.host)).cloned().collect();
         for name in &exact {
             let _ = names.look_up(name);
@@ -107,10 +108,10 @@ impl Names {
         if !required || self.blocked.iter().any(|blocked| blocked.matches(name)) {
             return Lookup::NotRequired;
         }
-        match u16::try_from(self.names.len()) {
-            Ok(number) if self.names.len() < MOST_NAMES => {
+        match u16::try_from(self.assigned.len()) {
+            Ok(number) if self.assigned.len() < MOST_NAMES => {
                 self.numbers.insert(name.clone(), number);
-                self.names.push(name.clone());
+                self.assigned.push(name.clone());
                 Lookup::At(address(number))
             }
             Ok(_) | Err(_) => Lookup::Full,
@@ -121,7 +122,7 @@ impl Names {
     #[must_use]
     pub fn at(&self, address: Ipv4Addr) -> Option<&HostName> {
         let number = address.to_bits().checked_sub(FIRST.to_bits())?;
-        self.names.get(usize::try_from(number).ok()?)
+        self.assigned.get(usize::try_from(number).ok()?)
     }
 
     /// Whether the name may be connected to at this port.

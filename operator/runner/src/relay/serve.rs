@@ -24,7 +24,7 @@ use super::{MOST_CONNECTIONS, dns, tunnel};
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// For the proxy to resolve, connect and answer.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(40);
 
 /// For a question over a connection.
 const QUESTION: Duration = Duration::from_secs(10);
