@@ -1,24 +1,18 @@
-//! Probes, metrics, and what executions did: on a port of its own that executions can't reach.
+//! Probes and metrics, on a port of its own that executions can't reach.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
-use axum::{Json, Router};
-use ccos_profile::egress::Refusal;
 use tokio::net::TcpListener;
 use tracing::error;
 
 use crate::cluster::Cluster;
 use crate::metrics::Metrics;
-
-/// The audience of the token that the controller shows here.
-pub const AUDIENCE: &str = "ccos-egress-usage";
 
 /// A watch that was silent for so long hangs: the proxy has to be restarted.
 const HANGS: Duration = Duration::from_mins(7);
@@ -32,8 +26,6 @@ pub struct Admin {
     pub metrics: Metrics,
     /// Whether the proxy was told to stop.
     pub drains: Arc<AtomicBool>,
-    /// The only service account that may ask what executions did.
-    pub reader: String,
 }
 
 /// Serves until the process ends.
@@ -42,7 +34,6 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
-        .route("/executions/{uid}/usage", get(usage))
         .with_state(admin);
     if let Err(error) = axum::serve(listener, router).await {
         error!(%error, "probes are not served any more");
@@ -73,24 +64,4 @@ async fn readiness(State(admin): State<Admin>) -> (StatusCode, String) {
 async fn metrics(State(admin): State<Admin>) -> Result<String, StatusCode> {
     admin.metrics.watched(admin.cluster.age());
     admin.metrics.text().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// What one pod did. Names of hosts tell about the executions of others, so only the controller is told.
-async fn usage(State(admin): State<Admin>, Path(uid): Path<String>, headers: HeaderMap) -> Response {
-    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(token) = token.and_then(|text| text.strip_prefix("Bearer ")) else {
-        return (StatusCode::UNAUTHORIZED, "the controller's token is wanted").into_response();
-    };
-    match admin.cluster.account_of(token, AUDIENCE).await {
-        Ok(account) if account == admin.reader => {}
-        Ok(_) => return (StatusCode::FORBIDDEN, "only the controller is told").into_response(),
-        Err(unknown) if unknown.refusal == Refusal::NotReady => {
-            return (StatusCode::SERVICE_UNAVAILABLE, unknown.message).into_response();
-        }
-        Err(unknown) => return (StatusCode::FORBIDDEN, unknown.message).into_response(),
-    }
-    match admin.cluster.usage(&uid) {
-        Some(usage) => Json(usage).into_response(),
-        None => (StatusCode::NOT_FOUND, "no such pod was seen").into_response(),
-    }
 }

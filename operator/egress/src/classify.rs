@@ -24,6 +24,20 @@ pub struct Ranges {
     /// Whether `cluster` is all of the cluster. Without it, rules of an execution open no private address: it could be one of
     /// the cluster's.
     pub cluster_known: bool,
+    /// Treats loopback as private, so that tests have a world without leaving the machine.
+    #[cfg(feature = "sabotage")]
+    pub loopback_opens: bool,
+}
+
+impl Ranges {
+    /// The cluster's own blocks, if they are known, with addresses that are the cluster's in any case, and those that the platform
+    /// allows.
+    #[must_use]
+    pub fn new(cluster: Vec<Cidr>, own: impl IntoIterator<Item = Cidr>, allowed: Vec<Cidr>) -> Self {
+        let mut ranges = Self { cluster_known: !cluster.is_empty(), cluster, allowed, ..Self::default() };
+        ranges.cluster.extend(own);
+        ranges
+    }
 }
 
 /// What an address is to an execution.
@@ -65,6 +79,8 @@ impl Vetted {
 pub fn classify(address: SocketAddr, grants: &Grants, ranges: &Ranges) -> AddressClass {
     let ip = address.ip().to_canonical();
     let scope = scope(ip);
+    #[cfg(feature = "sabotage")]
+    let scope = if ranges.loopback_opens && scope == Scope::Loopback { Scope::Private } else { scope };
     // A translator or a tunnel leads to the address inside, so that one has to pass as well.
     let inside = if let Scope::Embedded(inner) = scope { Some(IpAddr::V4(inner)) } else { None };
     let both = || [Some(ip), inside].into_iter().flatten();

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccos_profile::egress::{AUDIENCE, EXECUTION_LABEL, Usage};
+use ccos_profile::egress::{AUDIENCE, EXECUTION_LABEL};
 use futures::StreamExt as _;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::core::v1::Pod;
@@ -85,23 +85,9 @@ impl Cluster {
         self.fresh.age()
     }
 
-    /// What the pod of this UID did, also for a while after its end.
-    #[must_use]
-    pub fn usage(&self, uid: &str) -> Option<Usage> {
-        self.table.usage(uid)
-    }
-
-    /// The name of the service account whose token it is, if it is for this audience.
-    /// # Errors
-    /// If nobody vouches for it, or it can't be told.
-    pub async fn account_of(&self, token: &str, audience: &str) -> Result<String, Unknown> {
-        let status = self.review(token, audience).await?;
-        status.user.and_then(|user| user.username).ok_or_else(|| Unknown::unidentified("the token is of nobody"))
-    }
-
-    async fn review(&self, token: &str, audience: &str) -> Result<TokenReviewStatus, Unknown> {
+    async fn review(&self, token: &str) -> Result<TokenReviewStatus, Unknown> {
         let review = TokenReview {
-            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![audience.to_owned()]) },
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![AUDIENCE.to_owned()]) },
             ..TokenReview::default()
         };
         let ask = async {
@@ -117,7 +103,7 @@ impl Cluster {
             }
             return Err(Unknown::not_ready("the API server does not answer who this is"));
         };
-        let ours = status.audiences.iter().flatten().any(|each| each == audience);
+        let ours = status.audiences.iter().flatten().any(|each| each == AUDIENCE);
         if status.authenticated == Some(true) && ours {
             Ok(status)
         } else {
@@ -141,7 +127,7 @@ impl Identify for Cluster {
         if timeout(PATIENCE, self.table.appears(&claimed.pod)).await.is_err() {
             return Err(Unknown::unidentified("no execution runs in the pod of this token"));
         }
-        let status = self.review(token, AUDIENCE).await?;
+        let status = self.review(token).await?;
         let (namespace, uid) =
             token::pod_of(&status).ok_or_else(|| Unknown::unidentified("the token is not bound to a pod"))?;
         let execution = self.table.running(&uid).filter(|execution| execution.namespace == namespace);

@@ -43,9 +43,9 @@ struct Args {
     /// The proxy's own addresses.
     #[arg(long, env = "POD_IPS", value_delimiter = ',')]
     own: Vec<IpAddr>,
-    /// The API server's address inside the cluster.
+    /// The API server inside the cluster. Some clusters have a name here, whose address is public, or among the cluster's.
     #[arg(long, env = "KUBERNETES_SERVICE_HOST")]
-    api_server: Option<IpAddr>,
+    api_server: Option<String>,
     /// Connections of all executions at one time.
     #[arg(long, default_value_t = 4096)]
     max_connections: usize,
@@ -55,9 +55,6 @@ struct Args {
     /// Seconds for which established connections live on after SIGTERM.
     #[arg(long, default_value_t = 30)]
     drain_seconds: u64,
-    /// The operator's own namespace.
-    #[arg(long, env = "POD_NAMESPACE")]
-    namespace: String,
 }
 
 /// What keeps the proxy from running.
@@ -106,12 +103,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let (cluster, watched) = Cluster::watch(config, metrics.clone()).map_err(StartError::Client)?;
     let cluster = Arc::new(cluster);
     let drains = Arc::new(AtomicBool::new(false));
-    let admin = Admin {
-        cluster: Arc::clone(&cluster),
-        metrics: metrics.clone(),
-        drains: Arc::clone(&drains),
-        reader: format!("system:serviceaccount:{}:ccos-controller", args.namespace),
-    };
+    let admin = Admin { cluster: Arc::clone(&cluster), metrics: metrics.clone(), drains: Arc::clone(&drains) };
     let admin = tokio::spawn(admin::serve(listen(args.admin).await?, admin));
 
     let bounds = Bounds {
@@ -145,20 +137,17 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
 
 /// What is given, and the two addresses that no one has to name: the proxy itself, and the API server.
 fn ranges(args: &Args) -> Ranges {
-    let known = !args.cluster.is_empty();
-    if !known {
-        warn!("no --cluster-cidr: rules of executions open no private address, since it could be one of the cluster's");
-    }
     let single = |address: &IpAddr| {
         let length = if address.is_ipv4() { 32 } else { 128 };
         format!("{address}/{length}").parse::<Cidr>().ok()
     };
-    let own = args.own.iter().chain(&args.api_server).filter_map(single);
-    Ranges {
-        cluster: args.cluster.iter().copied().chain(own).collect(),
-        allowed: args.allowed.clone(),
-        cluster_known: known,
+    let own = args.own.iter().copied().chain(args.api_server.as_deref().and_then(|host| host.parse().ok()));
+    let own = own.filter_map(|address| single(&address));
+    let ranges = Ranges::new(args.cluster.clone(), own, args.allowed.clone());
+    if !ranges.cluster_known {
+        warn!("no --cluster-cidr: rules of executions open no private address, since it could be one of the cluster's");
     }
+    ranges
 }
 
 /// Each connection has two. Failing now says why; failing at the thousandth connection would not.

@@ -125,14 +125,9 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
             self.metrics.refused(Refusal::TooManyConnections);
             return;
         };
-        let read = async {
-            match timeout(self.bounds.request, request(&mut client)).await {
-                Err(_) if self.holds(Check::RequestTime) => Err(Some(Refused::request_timeout())),
-                Err(_) => request(&mut client).await,
-                Ok(read) => read,
-            }
-        };
-        let (request, early) = match read.await {
+        let within = if self.holds(Check::RequestTime) { self.bounds.request } else { Duration::from_hours(1) };
+        let read = timeout(within, request(&mut client)).await;
+        let (request, early) = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
             Ok(read) => read,
             Err(None) => return, // gone, or a probe of the kubelet
             Err(Some(refused)) => {

@@ -164,7 +164,7 @@ impl Refusal {
     }
 }
 
-/// What one execution did through the proxy, as the proxy tells the controller.
+/// What one execution did over the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Usage {

@@ -191,7 +191,7 @@ fn a_block_of_the_rules_wins_over_all_else_however_the_address_is_written() {
 
 #[test]
 fn private_addresses_open_by_the_platform_or_by_a_rule_at_its_port() {
-    let ranges = Ranges { cluster: cidrs(&["10.244.0.0/16"]), allowed: cidrs(&["10.1.0.0/24"]), cluster_known: true };
+    let ranges = Ranges::new(cidrs(&["10.244.0.0/16"]), [], cidrs(&["10.1.0.0/24"]));
     let grants = grants(&["10.2.0.0/24", "10.244.0.0/16", "fd12::/32", "203.0.113.0/24"], &[]);
     for (address, port, expected) in [
         ("10.1.0.1", 80, AddressClass::Granted),
@@ -208,14 +208,14 @@ fn private_addresses_open_by_the_platform_or_by_a_rule_at_its_port() {
         assert_eq!(classify(address, &grants, &ranges), expected, "{address}");
     }
     // A proxy that does not know the cluster can't tell what a rule would open.
-    let unknown = Ranges { cluster_known: false, ..ranges };
+    let unknown = Ranges::new(Vec::new(), cidrs(&["10.244.0.0/16"]), Vec::new());
     assert_eq!(classify(at("10.2.0.1"), &grants, &unknown), AddressClass::Refused(Scope::Private));
 }
 
 #[test]
 fn some_addresses_open_by_nothing() {
     let everything = ["0.0.0.0/0", "::/0"];
-    let ranges = Ranges { cluster: cidrs(&["10.244.0.0/16"]), allowed: cidrs(&everything), cluster_known: true };
+    let ranges = Ranges::new(cidrs(&["10.244.0.0/16"]), [], cidrs(&everything));
     let grants = grants(&everything, &[]);
     for never in [
         "127.0.0.1",

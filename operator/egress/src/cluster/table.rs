@@ -3,15 +3,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ccos_profile::egress::{ANNOTATION, Usage};
+use ccos_profile::egress::ANNOTATION;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::identify::Execution;
 use crate::metrics::Metrics;
 
-/// Ended executions whose usage is kept for the controller to fetch.
+/// Pods that have ended and are remembered: an event that comes late must not bring one back.
 const PAST: usize = 1024;
 
 /// Who runs, and who did.
@@ -25,7 +25,7 @@ pub(super) struct Table {
 #[derive(Default)]
 struct Entries {
     running: HashMap<String, Arc<Execution>>,
-    past: VecDeque<Arc<Execution>>,
+    past: VecDeque<String>,
 }
 
 impl Table {
@@ -52,7 +52,7 @@ impl Table {
                 );
                 entries.end(uid);
             }
-            None if entries.past.iter().any(|ended| ended.uid == *uid) => return,
+            None if entries.past.contains(uid) => return,
             None => {
                 let metadata = &pod.metadata;
                 let namespace = metadata.namespace.clone().unwrap_or_default();
@@ -97,23 +97,28 @@ impl Table {
             }
         }
     }
-
-    /// What it did.
-    pub(super) fn usage(&self, uid: &str) -> Option<Usage> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let past = || entries.past.iter().find(|ended| ended.uid == uid);
-        entries.running.get(uid).or_else(past).map(|execution| execution.account.usage())
-    }
 }
 
 impl Entries {
     fn end(&mut self, uid: &str) {
         if let Some(execution) = self.running.remove(uid) {
             execution.end();
+            let Execution { namespace, pod, uid, account, .. } = execution.as_ref();
+            let usage = account.usage();
+            info!(
+                namespace,
+                pod,
+                uid,
+                sent = usage.bytes_sent,
+                received = usage.bytes_received,
+                connections = usage.connections,
+                denials = usage.denials.len(),
+                "an execution ended"
+            );
             if self.past.len() == PAST {
                 self.past.pop_front();
             }
-            self.past.push_back(execution);
+            self.past.push_back(uid.clone());
         }
     }
 }
@@ -168,7 +173,6 @@ mod tests {
             assert!(execution.has_ended(), "{end}");
             table.seen(&pod(&json!({})));
             assert!(table.running("u1").is_none(), "it came back after {end}");
-            assert!(table.usage("u1").is_some(), "its usage can still be fetched");
         }
     }
 
@@ -191,7 +195,6 @@ mod tests {
             table.gone(&uid);
         }
         assert_eq!(table.entries.lock().unwrap().past.len(), PAST);
-        assert!(table.usage("u0").is_none());
     }
 
     #[test]
