@@ -23,7 +23,7 @@ done
 # Nothing but the runner, and the folders on which it mounts: an empty image has no shell that an exec could start.
 runner_root() {
     local root=$work/runner
-    mkdir -p "$root"/{ccos/{profile,image,volumes,references,view},proc,dev,sys,tmp,etc}
+    mkdir -p "$root"/{ccos/{profile,image,volumes,references,egress,view},proc,dev,sys,tmp,etc}
     find "$root" -type d -exec chmod 755 {} +
     chmod 1777 "$root/tmp"
     install -m 755 "$release/ccos-runner" "$root/ccos-runner"

@@ -27,7 +27,8 @@ priorityClassName: ccos-execution
 startDeadline: {{ .Values.runner.startDeadline }}
 isolations:
   {{- range $name, $isolation := .Values.isolations }}
-  {{ $name }}: {{ toJson $isolation }}
+  {{- $egress := and (($.Values.egress).enabled) (has $name (list "GVisor" "Kata")) }}
+  {{ $name }}: {{ toJson (ternary (merge (dict "egress" true) $isolation) $isolation (eq true $egress)) }}
   {{- end }}
 {{- with .Values.ceiling }}
 ceiling: {{ toJson . }}

@@ -1,5 +1,7 @@
 //! Status, from what was observed.
 
+mod network;
+
 use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
 use ccos_policy::{Admitted, Reason};
@@ -151,6 +153,7 @@ impl Draft {
         // Of an earlier attempt.
         draft.status.enforcement = Vec::new();
         (draft.status.result, draft.status.usage) = (None, None);
+        (draft.status.denials, draft.status.denied_more) = (Vec::new(), None);
         draft.admitted(granted);
         draft.fenced();
         draft
@@ -272,7 +275,7 @@ impl Draft {
     }
 
     fn reported(&mut self, report: &Report, end: &End) {
-        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, usage, proven } = report;
+        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, usage, proven, network } = report;
         if end.reason == EndReason::ConfinementFailed.as_str() {
             self.set(conditions::ISOLATED, "False", end.reason, &end.message);
         } else if !proven.is_empty() {
@@ -303,6 +306,9 @@ impl Draft {
                 disk_written: Some(Quantity(ccos_policy::Bytes(*disk_bytes).to_string())),
                 ..Usage::default()
             });
+        }
+        if let Some(network) = network {
+            network::write_down(network, &mut self.status);
         }
     }
 }

@@ -98,6 +98,7 @@ pub fn children(
     granted: &Granted,
     found: &References,
     cluster: &ClusterProfile,
+    proxy: Option<&build::egress::Proxy>,
 ) -> Option<build::Children> {
     let context = found.context.as_ref()?;
     let provider = found.provider.as_ref()?;
@@ -105,7 +106,8 @@ pub fn children(
         provider.spec().capabilities.iter().find(|capability| capability.id == object.spec.capability_ref.id)?;
     // Not the provider's own words: a tag would be looked up again, by the node.
     let image = trust::source(provider).image?;
-    Some(build::children(Order { object, admitted: &granted.admitted, context, capability, image: &image, cluster }))
+    let admitted = &granted.admitted;
+    Some(build::children(Order { object, admitted, context, capability, image: &image, cluster, proxy }))
 }
 
 /// Whether a node can run this isolation: its RuntimeClass exists, and a ready node has its handler.

@@ -7,6 +7,7 @@
 pub mod egress;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +26,10 @@ pub mod place {
     pub const REFERENCES: &str = "/ccos/references";
     /// An empty folder on which the runner builds the view.
     pub const VIEW: &str = "/ccos/view";
+    /// The folder with the token for the egress proxy, where the profile has one to reach.
+    pub const EGRESS: &str = "/ccos/egress";
+    /// The token itself.
+    pub const EGRESS_TOKEN: &str = "/ccos/egress/token";
     /// Where Kubernetes reads the termination message.
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
@@ -39,6 +44,9 @@ pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// A result of up to this size, in bytes of JSON, is reported inline.
 pub const INLINE_RESULT_LIMIT: usize = 2048;
+
+/// Different ports that a workload may connect to: each is a socket that the runner holds for it.
+pub const MAX_PORTS: usize = 64;
 
 /// All that the runner needs to confine and run one attempt. Paths are absolute, normalised (no `.`, `..`, empty
 /// segment, or trailing slash but for `/`), and as the workload will see them, unless said otherwise.
@@ -66,6 +74,9 @@ pub struct Profile {
     pub process_creation: ProcessCreation,
     /// The environment besides the runner's own `PATH`, `HOME`, `LANG` and `CCOS_*`.
     pub environment: BTreeMap<String, Text>,
+    /// What the workload may connect to; absent: nothing. A runner of before refuses a profile that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// The inputs.
     pub inputs: Inputs,
     /// Bounds of this attempt.
@@ -103,6 +114,16 @@ pub enum ProcessCreation {
     Allowed,
     /// They fail with `EPERM`.
     Denied,
+}
+
+/// Destinations by name, and the proxy that connects to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Egress {
+    /// The address of its Service.
+    pub proxy: SocketAddr,
+    /// As the proxy reads them, too.
+    pub rules: egress::Rules,
 }
 
 /// The digest of a profile's text, as the pod's command names it: `sha256:` and lower-case hexadecimal.
@@ -177,6 +198,9 @@ pub struct Report {
     pub usage: Option<Usage>,
     /// What was proven before the workload started.
     pub proven: Vec<Proof>,
+    /// What went over the network and what of it was refused; absent where the workload had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<egress::Usage>,
 }
 
 /// Why an attempt ended, as far as the runner can tell. The names are those of the design's reasons.
@@ -255,6 +279,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace";
         NETWORK: "permissions.network", "network namespace";
+        OUTBOUND: "permissions.network.outbound", "own names, egress proxy";
         COMMANDS: "permissions.system.commands", "noexec, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing";

@@ -71,7 +71,17 @@ pub fn report(seen: Seen) -> Report {
         None => (None, None),
     };
     let Verdict { end, message, result } = verdict(&seen);
-    Report { version: VERSION, end, message, exit_code, signal, result, usage: Some(usage), proven: seen.proven }
+    Report {
+        version: VERSION,
+        end,
+        message,
+        exit_code,
+        signal,
+        result,
+        usage: Some(usage),
+        proven: seen.proven,
+        network: None,
+    }
 }
 
 struct Verdict {

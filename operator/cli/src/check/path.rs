@@ -206,9 +206,8 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
             list(&permissions.filesystem.execute),
             list(&permissions.filesystem.blocked)
         ),
-        mechanism::NETWORK => {
-            format!("out {}; in {}", list(&permissions.network.outbound), list(&permissions.network.inbound))
-        }
+        mechanism::NETWORK => format!("no addresses; in {}", list(&permissions.network.inbound)),
+        mechanism::OUTBOUND => list(&permissions.network.outbound),
         mechanism::COMMANDS => format!("the capability's own; {}", list(&permissions.system.commands)),
         mechanism::PROCESSES => match permissions.system.process_creation {
             ProcessCreation::Denied => "no new processes".to_owned(),
