@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// The annotation of a pod that holds its [`Rules`] as JSON. Without it, a pod reaches nothing through the proxy.
 pub const ANNOTATION: &str = "security.ccos.dev/egress";
 
+/// The label of an execution's pods: the proxy knows of no others.
+pub const EXECUTION_LABEL: &str = "security.ccos.dev/execution-uid";
+
 /// The audience of the token that a runner shows to the proxy. No other service takes it.
 pub const AUDIENCE: &str = "ccos-egress";
 
@@ -161,7 +164,7 @@ impl Refusal {
     }
 }
 
-/// What one execution did through the proxy, as the proxy tells the controller.
+/// What one execution did over the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Usage {
