@@ -5,6 +5,7 @@ mod audit;
 mod contexts;
 mod ctx;
 mod dereference;
+mod egress;
 mod error;
 mod fence;
 mod lease;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build;
+use ccos_plan::build::egress::Proxy;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
@@ -28,6 +29,7 @@ use crate::apply::{self, Applied};
 use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
+use crate::egress;
 use crate::error::Error;
 use crate::fence;
 use crate::orphans;
@@ -45,6 +47,8 @@ const QUOTA_LAG: Duration = Duration::from_secs(1);
 const LAST: SignedDuration = SignedDuration::from_secs(30);
 /// How long the controller may take to look at a provider, before that is looked for without word from its watch.
 const UNSETTLED: Duration = Duration::from_secs(10);
+/// How soon the egress proxy is looked for again.
+const PROXY_LAG: Duration = Duration::from_secs(2);
 
 /// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
 const UNWATCHED: Duration = Duration::from_secs(2);
@@ -112,6 +116,10 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         Ok(class) => class,
         Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
     };
+    let proxy = match egress::proxy(ctx, &granted.admitted).await? {
+        Ok(proxy) => proxy,
+        Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
+    };
     ctx.queue.runtime_found(&uid(object));
     if !contexts::quota_is_there(ctx, &object.namespace().unwrap_or_default(), now).await? {
         // Its watch wakes us; the API server refuses pods while the quota has no status.
@@ -122,7 +130,7 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &wait.message, now).await;
     }
-    let started = start(object, ctx, &granted, &found, now).await;
+    let started = start(object, ctx, &granted, (&found, proxy.as_ref()), now).await;
     if !matches!(&started, Ok(Started::Pod)) {
         ctx.queue.release(&uid(object));
         ctx.waker.peers(object);
@@ -158,10 +166,10 @@ async fn start(
     object: &CapabilityExecution,
     ctx: &Ctx,
     granted: &Granted,
-    found: &References,
+    (found, proxy): (&References, Option<&Proxy>),
     now: Timestamp,
 ) -> Result<Started, Error> {
-    let Some(children) = step::children(object, granted, found, &ctx.cluster, &ctx.operator) else {
+    let Some(children) = step::children(object, granted, found, &ctx.cluster, (&ctx.operator, proxy)) else {
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
@@ -207,7 +215,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         };
         return attempt_ended(object, ctx, &name, &ended, now).await;
     }
-    let breach = fence::breached(object, ctx).await?;
+    let breach = fence::breached(object, pod, ctx).await?;
     if status::stopping(object).is_some() {
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
@@ -365,7 +373,7 @@ async fn hold(
     Ok(expires.map_or_else(Action::await_change, |at| until(at, now)))
 }
 
-/// It waits for its runtime, for a while.
+/// It waits for its runtime or for the egress proxy, for a while.
 async fn without_runtime(
     object: &CapabilityExecution,
     ctx: &Ctx,
@@ -381,7 +389,8 @@ async fn without_runtime(
         return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await;
     }
     hold(object, ctx, granted, WaitReason::RuntimeUnavailable, missing, now).await?;
-    Ok(until(deadline, now))
+    // RuntimeClasses and nodes are watched; the proxy's Service is not.
+    Ok(until(deadline.min(now + PROXY_LAG), now))
 }
 
 /// It ends without ever having had a pod.

@@ -261,8 +261,11 @@ pub fn report(namespace: Option<&str>, findings: Vec<Finding>, before: Option<&R
     report
 }
 
+/// An outcome, and the kind, the name and the UID of what it is about.
+type Key<'a> = (Outcome, Option<(&'a str, &'a str, Option<&'a str>)>);
+
 /// The order of findings, the worst first.
-fn key(finding: &Finding) -> (Outcome, Option<(&str, &str, Option<&str>)>) {
+fn key(finding: &Finding) -> Key<'_> {
     let resource = finding.resources.first();
     let named = resource.map(|one| (one.kind.as_str(), one.name.as_str(), one.uid.as_deref()));
     (finding.result, named)

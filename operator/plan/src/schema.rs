@@ -73,9 +73,12 @@ pub fn faults_of_part(kind: &str, part: &str, value: &Value, at: &str) -> Vec<Fi
     faults.0
 }
 
+/// As the schema has it, what it matches, and what to tell people.
+type Pattern = (&'static str, fn(&str) -> bool, &'static str);
+
 /// Patterns that nothing else looks at, each with what it means. Those of quantities, durations and capability ids are
 /// left to [`crate::wire`], which reads them.
-const PATTERNS: [(&str, fn(&str) -> bool, &str); 3] = [
+const PATTERNS: [Pattern; 3] = [
     ("^[-._a-zA-Z0-9]+$", is_key, "letters, digits, '-', '.' and '_'"),
     (
         "^[A-Za-z_][A-Za-z0-9_]*$",

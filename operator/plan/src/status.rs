@@ -1,5 +1,7 @@
 //! Status, from what was observed.
 
+mod network;
+
 use ccos_crds::execution::{
     Attempt, CapabilityExecutionStatus, ConfigMapRef, DecisionStatus, Enforcement, ResultStatus, Usage,
 };
@@ -153,6 +155,7 @@ impl Draft {
         // Of an earlier attempt.
         draft.status.enforcement = Vec::new();
         (draft.status.result, draft.status.usage) = (None, None);
+        (draft.status.denials, draft.status.denied_more) = (Vec::new(), None);
         draft.admitted(granted);
         draft.fenced();
         draft
@@ -274,8 +277,18 @@ impl Draft {
     }
 
     fn reported(&mut self, report: &Report, end: &End, pod: &str) {
-        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, result_digest, usage, proven } =
-            report;
+        let Report {
+            version: _,
+            end: _,
+            message: _,
+            exit_code: _,
+            signal: _,
+            result,
+            result_digest,
+            usage,
+            proven,
+            network,
+        } = report;
         if end.reason == EndReason::ConfinementFailed.as_str() {
             self.set(conditions::ISOLATED, "False", end.reason, &end.message);
         } else if !proven.is_empty() {
@@ -313,6 +326,9 @@ impl Draft {
                 disk_written: Some(Quantity(ccos_policy::Bytes(*disk_bytes).to_string())),
                 ..Usage::default()
             });
+        }
+        if let Some(network) = network {
+            network::write_down(network, &mut self.status);
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn children(
     granted: &Granted,
     found: &References,
     cluster: &ClusterProfile,
-    operator: &Operator,
+    (operator, proxy): (&Operator, Option<&build::egress::Proxy>),
 ) -> Option<build::Children> {
     let context = found.context.as_ref()?;
     let provider = found.provider.as_ref()?;
@@ -106,7 +106,8 @@ pub fn children(
         provider.spec().capabilities.iter().find(|capability| capability.id == object.spec.capability_ref.id)?;
     // Not the provider's own words: a tag would be looked up again, by the node.
     let image = trust::source(provider).image?;
-    let order = Order { object, admitted: &granted.admitted, context, capability, image: &image, cluster, operator };
+    let admitted = &granted.admitted;
+    let order = Order { object, admitted, context, capability, image: &image, cluster, operator, proxy };
     Some(build::children(order))
 }
 

@@ -4,6 +4,8 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod egress;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -26,6 +28,10 @@ pub mod place {
     pub const VIEW: &str = "/ccos/view";
     /// The pod's token for the operator's endpoint of reports. The kubelet renews it: read when it is used.
     pub const REPORT_TOKEN: &str = "/ccos/tokens/report";
+    /// The folder with the token for the egress proxy, where the profile has one to reach.
+    pub const EGRESS: &str = "/ccos/egress";
+    /// The token itself.
+    pub const EGRESS_TOKEN: &str = "/ccos/egress/token";
     /// Where Kubernetes reads the termination message.
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
@@ -50,6 +56,9 @@ pub const DELIVERY_LIMIT: usize = 2 * RESULT_LIMIT + 64 * 1024;
 
 /// Whom the pod's token for the endpoint of reports is for.
 pub const REPORT_AUDIENCE: &str = "ccos-report";
+
+/// Different ports that a workload may connect to: each is a socket that the runner holds for it.
+pub const MAX_PORTS: usize = 64;
 
 /// All that the runner needs to confine and run one attempt. Paths are absolute, normalised (no `.`, `..`, empty
 /// segment, or trailing slash but for `/`), and as the workload will see them, unless said otherwise.
@@ -77,6 +86,9 @@ pub struct Profile {
     pub process_creation: ProcessCreation,
     /// The environment besides the runner's own `PATH`, `HOME`, `LANG` and `CCOS_*`.
     pub environment: BTreeMap<String, Text>,
+    /// What the workload may connect to; absent: nothing. A runner of before refuses a profile that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// The inputs.
     pub inputs: Inputs,
     /// Bounds of this attempt.
@@ -127,6 +139,16 @@ pub enum ProcessCreation {
     Allowed,
     /// They fail with `EPERM`.
     Denied,
+}
+
+/// Destinations by name, and the proxy that connects to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Egress {
+    /// The address of its Service.
+    pub proxy: SocketAddr,
+    /// As the proxy reads them, too.
+    pub rules: egress::Rules,
 }
 
 /// The digest of a profile's text, as the pod's command names it: `sha256:` and lower-case hexadecimal.
@@ -205,6 +227,9 @@ pub struct Report {
     pub usage: Option<Usage>,
     /// What was proven before the workload started.
     pub proven: Vec<Proof>,
+    /// What went over the network and what of it was refused; absent where the workload had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<egress::Usage>,
 }
 
 /// What a runner tells the operator's endpoint: the termination message to be, and the result that is too large for it.
@@ -294,6 +319,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace";
         NETWORK: "permissions.network", "network namespace";
+        OUTBOUND: "permissions.network.outbound", "own names, egress proxy";
         COMMANDS: "permissions.system.commands", "noexec, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing";

@@ -87,6 +87,7 @@ pub fn delivery(seen: Seen) -> Delivery {
         result_digest: large.as_ref().map(|text| digest(text.as_bytes())),
         usage: Some(usage),
         proven: seen.proven,
+        network: None,
     };
     Delivery { report, result: large }
 }

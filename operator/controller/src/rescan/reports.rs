@@ -194,7 +194,9 @@ impl Installed {
                 // Nothing was written while it was not known which there are.
                 stale.all();
             } else {
-                touched.into_iter().for_each(|one| stale.scope(one.object.namespace()));
+                for one in touched {
+                    stale.scope(one.object.namespace());
+                }
             }
         };
         tokio::spawn(keep(api, only, strip_managed_fields, cache, None, on)).abort_handle()

@@ -99,9 +99,9 @@ impl ApiServer {
             loop {
                 let events = self.state(|state| state.events.iter().skip(since).cloned().collect::<Vec<_>>());
                 let mine = events.iter().filter(|(of, _)| *of == list && !other);
-                let lines: String = mine.map(|(_, event)| format!("{event}\n")).collect();
+                let lines: Vec<String> = mine.map(|(_, event)| format!("{event}\n")).collect();
                 if !lines.is_empty() {
-                    return answer(StatusCode::OK, lines);
+                    return answer(StatusCode::OK, lines.concat());
                 }
                 news.changed().await.unwrap();
             }

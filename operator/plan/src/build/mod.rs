@@ -1,5 +1,6 @@
 //! What an admitted execution becomes in a cluster. Nothing here can fail: all that can was parsed before.
 
+pub mod egress;
 pub mod names;
 pub mod network_policy;
 mod operator;
@@ -42,13 +43,16 @@ pub struct Order<'a> {
     pub cluster: &'a ClusterProfile,
     /// The operator's endpoints.
     pub operator: &'a Operator,
+    /// The egress proxy, where something is to be connected to.
+    pub proxy: Option<&'a egress::Proxy>,
 }
 
 /// The objects of one attempt, in the order in which they are applied: the pod last, since one that starts before its
 /// policy has an open first second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Denies all traffic of the pod but the runner's report, both ways.
+    /// Denies all traffic of the pod, both ways, but the runner's report, and the way to the egress proxy where something is
+    /// to be connected to.
     pub network_policy: NetworkPolicy,
     /// What the runner reads.
     pub profile: ConfigMap,
@@ -60,8 +64,9 @@ pub struct Children {
 #[must_use]
 pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
+    let connects = order.proxy.is_some() && egress::is_required(order.admitted);
     Children {
-        network_policy: network_policy::network_policy(order.object, order.operator),
+        network_policy: network_policy::network_policy(order.object, order.operator, connects),
         pod: pod::pod(order, &plan),
         profile: profile::config_map(order.object, plan.text),
     }
@@ -73,8 +78,9 @@ pub fn children(order: Order<'_>) -> Children {
 #[must_use]
 pub fn weight(admitted: &Admitted, overhead: Weight) -> Weight {
     let limits = admitted.limits();
+    let runner = egress::runner_memory(egress::is_required(admitted));
     Weight {
-        memory: Bytes(limits.memory.0.saturating_add(RUNNER_MEMORY.0).saturating_add(overhead.memory.0)),
+        memory: Bytes(limits.memory.0.saturating_add(runner.0).saturating_add(overhead.memory.0)),
         cpu: Cores { millis: limits.cpu.millis.saturating_add(overhead.cpu.millis) },
     }
 }

@@ -20,16 +20,21 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// The way from a pod to the endpoint. By labels: policies are held where a Service is already one of its pods, and
-    /// an `ipBlock` of its address would match nothing.
+    /// The way from a pod to the endpoint of reports.
     pub(super) fn reports(&self) -> NetworkPolicyEgressRule {
+        self.way_to("controller", REPORT_PORT)
+    }
+
+    /// The way from a pod to a component of the operator. By labels: policies are held where a Service is already one of
+    /// its pods, and an `ipBlock` of its address would match nothing.
+    pub(super) fn way_to(&self, component: &str, port: u16) -> NetworkPolicyEgressRule {
         NetworkPolicyEgressRule {
             ports: Some(vec![NetworkPolicyPort {
-                port: Some(IntOrString::Int(REPORT_PORT.into())),
+                port: Some(IntOrString::Int(port.into())),
                 protocol: Some("TCP".to_owned()),
                 end_port: None,
             }]),
-            to: Some(vec![self.pods("controller")]),
+            to: Some(vec![self.pods(component)]),
         }
     }
 

@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
-use super::{Order, RUNNER_MEMORY, names};
+use super::{Order, egress, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
 const USER: i64 = 1000;
@@ -45,12 +45,13 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     let mut volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
     volumes.add("/ccos/tokens", true, tokens(lifetime));
     let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{RUNNER_VOLUME}{}", place::RUNNER) };
+    let schema = capability.output_schema.as_ref().map(|schema| (names::OUTPUT_SCHEMA, schema.as_str()));
+    let rules = plan.egress.as_deref().map(|rules| (ccos_profile::egress::ANNOTATION, rules));
+    let annotations: BTreeMap<String, String> =
+        schema.into_iter().chain(rules).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     Pod {
         metadata: ObjectMeta {
-            annotations: capability
-                .output_schema
-                .as_ref()
-                .map(|schema| BTreeMap::from([(names::OUTPUT_SCHEMA.to_owned(), schema.as_str().to_owned())])),
+            annotations: (!annotations.is_empty()).then_some(annotations),
             ..names::metadata(object, names::child(object))
         },
         spec: Some(PodSpec {
@@ -69,7 +70,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 volume_mounts: Some(volumes.mounts),
                 ..Container::default()
             }],
-            // No resolver: names are answered by the runner, once a network can be granted.
+            // No resolver: names are answered by the runner.
             dns_policy: Some("None".to_owned()),
             dns_config: Some(PodDNSConfig {
                 nameservers: Some(vec!["127.0.0.53".to_owned()]),
@@ -190,6 +191,9 @@ fn volumes(
             },
         );
     }
+    if plan.egress.is_some() {
+        volumes.add(place::EGRESS, true, egress::token());
+    }
     for (at, reference) in plan.references.iter().enumerate() {
         volumes.add(&format!("{}/{at}", place::REFERENCES), true, reference_volume(at, reference));
     }
@@ -242,7 +246,8 @@ fn reference_volume(at: usize, reference: &Reference<'_>) -> Volume {
 /// Requests equal limits: what was granted is what is there, and what the quota counts.
 fn resources(order: Order<'_>) -> ResourceRequirements {
     let limits = order.admitted.limits();
-    let memory = Bytes(limits.memory.0.saturating_add(RUNNER_MEMORY.0));
+    let runner = egress::runner_memory(egress::is_required(order.admitted));
+    let memory = Bytes(limits.memory.0.saturating_add(runner.0));
     let amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(format!("{}m", limits.cpu.millis))),
         ("memory".to_owned(), Quantity(memory.0.to_string())),

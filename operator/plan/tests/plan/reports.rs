@@ -12,7 +12,7 @@ use crate::world::{cluster, context, execution, found, granted, now, operator, p
 
 fn pod() -> Pod {
     let found = found(context(), provider());
-    step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), &operator()).unwrap().pod
+    step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), None)).unwrap().pod
 }
 
 fn report(end: End) -> Report {
@@ -26,6 +26,7 @@ fn report(end: End) -> Report {
         result_digest: None,
         usage: Some(Usage { wall_time_millis: 1500, ..Usage::default() }),
         proven: Vec::new(),
+        network: None,
     }
 }
 

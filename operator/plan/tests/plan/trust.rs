@@ -79,7 +79,8 @@ fn a_tag_runs_once_it_was_looked_up_for_this_reference_and_version_and_then_by_d
     let pinned = looked_at(tagged(), Resolution::Resolved(digest("a")), Verification::NotDemanded);
     let good = unlisted(pinned.clone());
     assert_eq!(denied(&good), None);
-    let pod = step::children(&execution(), &granted(&execution(), &good), &good, &cluster(), &operator()).unwrap().pod;
+    let pod = step::children(&execution(), &granted(&execution(), &good), &good, &cluster(), (&operator(), None));
+    let pod = pod.unwrap().pod;
     let text = serde_json::to_string(&pod).unwrap();
     assert!(text.contains(&format!("registry.test/python@{}", digest("a"))) && !text.contains("python:3"), "{text}");
 

@@ -84,6 +84,13 @@ isolations:
     .unwrap()
 }
 
+/// The same, with an egress proxy.
+pub(crate) fn cluster_with_egress() -> ClusterProfile {
+    let mut cluster = cluster();
+    cluster.isolations.0.values_mut().for_each(|profile| profile.egress = true);
+    cluster
+}
+
 pub(crate) fn context() -> SecurityContext {
     serde_saphyr::from_str(CONTEXT).unwrap()
 }
@@ -107,7 +114,7 @@ pub(crate) fn found(context: SecurityContext, provider: CapabilityProvider) -> R
 }
 
 pub(crate) fn admitted(object: &CapabilityExecution, found: &References) -> Admitted {
-    match review(object, found, &cluster().isolations, now()) {
+    match review(object, found, &cluster_with_egress().isolations, now()) {
         Verdict::Decided(Decision::Admitted(admitted)) => admitted,
         other => panic!("{other:?}"),
     }
