@@ -113,7 +113,7 @@ pub const fn end(reason: EndReason) -> &'static str {
             "check that what the context's spec.volumes name exists in the execution's namespace"
         }
         EndReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node, or use another isolation"
+            "install the RuntimeClass that the message names on a node, or use another isolation; or enable the egress proxy, where the message names that"
         }
         EndReason::StartDeadlineExceeded => "look at the events of the pod: it did not start in time",
         EndReason::ConfinementFailed => {
@@ -142,7 +142,7 @@ pub const fn wait(reason: WaitReason) -> &'static str {
         WaitReason::Suspended => "set spec.desiredState to Running",
         WaitReason::Unschedulable => "make room in the cluster, or require less: the message is the scheduler's",
         WaitReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node; it is waited for until the start deadline"
+            "install what the message names: the RuntimeClass, on a node, or the egress proxy; it is waited for until the start deadline"
         }
     }
 }

@@ -74,8 +74,9 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
             let Delivery { report, result } = Supervisor::new(init, signals, pipes, limits).run();
-            let report = Report { network: relay.map(Relay::finish), ..report };
-            Ok((Delivery { report, result }, request.report))
+            // Of code that never started there is nothing to tell.
+            let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
+            Ok((Delivery { report: Report { network, ..report }, result }, request.report))
         }
     }
 }
