@@ -71,7 +71,9 @@ fn attempt(digest: &str) -> Result<Report, (End, String)> {
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
             let report = Supervisor::new(init, signals, pipes, limits).run();
-            Ok(Report { network: relay.map(Relay::finish), ..report })
+            // Of code that never started there is nothing to tell.
+            let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
+            Ok(Report { network, ..report })
         }
     }
 }
