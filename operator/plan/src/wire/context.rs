@@ -95,6 +95,7 @@ fn volume(faults: &mut Faults, unheld: &mut Unhelds, path: &str, volume: &wire::
     literal(faults, &format!("{path}.mountPath"), mount_path).map(|mount_path| VolumeMount {
         mount_path,
         writable: (persistent_volume_claim.is_some() && !read_only_claim) || empty_dir.is_some(),
+        in_memory: empty_dir.as_ref().is_some_and(|volume| volume.medium.as_deref() == Some("Memory")),
     })
 }
 
