@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::{Value, json};
 
-use crate::world::{claims, cluster, context, execution, found, granted, now, provider, stamped, time};
+use crate::world::{claims, cluster, context, execution, found, granted, now, operator, provider, stamped, time};
 
 fn pod(status: Value) -> Pod {
     let labels = ccos_plan::build::names::labels(&execution());
@@ -265,7 +265,9 @@ fn no_isolation_is_built_with_annotations_for_its_runtime() {
         let theirs = ("io.katacontainers.config.runtime.disable_guest_seccomp".to_owned(), "true".to_owned());
         object.metadata.annotations.get_or_insert_default().extend([theirs]);
         let found = found(context(), provider());
-        let children = ccos_plan::step::children(&object, &granted(&object, &found), &found, &cluster()).unwrap();
+        let children =
+            ccos_plan::step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), None))
+                .unwrap();
         let names: Vec<String> = children.pod.metadata.annotations.unwrap_or_default().into_keys().collect();
         let ours = |name: &String| name.starts_with("security.ccos.dev/");
         assert!(names.iter().all(ours), "{names:?}");
