@@ -109,6 +109,18 @@ fn what_is_nested_too_deep_is_refused_and_what_is_not_fits_any_stack() {
     assert_eq!(small.spawn(parses).unwrap().join().unwrap(), 5, "all but the set of sets of sets");
 }
 
+/// Where Cedar ends a comment, brackets count again: for each character that could be taken for the end of a line.
+#[test]
+fn a_comment_ends_where_cedar_ends_it() {
+    let deep = format!("forbid(principal, action, resource) when {{ {}true{} }};", "(".repeat(40), ")".repeat(40));
+    let ends = ('\0'..=char::MAX).filter(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '/' | '*'));
+    for end in ends {
+        let faults = refused(&format!("//{end}{deep}"));
+        let told = faults[0].contains("more than") || faults[0].starts_with("expected at least one policy");
+        assert!(told, "{end:?}: {faults:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(text in r#"(forbid|permit|principal|action|resource|when|unless|if|then|[(){}\[\],;."\\&|=!@/* \n]|context|has|like|User::"a"|é|1){0,40}"#) {
