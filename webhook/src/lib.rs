@@ -18,3 +18,4 @@ pub mod rights;
 pub mod serve;
 pub mod tls;
 pub mod watch;
+pub mod work;
