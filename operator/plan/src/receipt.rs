@@ -51,6 +51,8 @@ pub struct Claims {
     pub context_uid: String,
     /// Generation of that context.
     pub context_generation: i64,
+    /// Digest of that context's volumes: what is mounted, and where.
+    pub volumes_digest: String,
     /// UID of the provider.
     #[serde(rename = "providerUID")]
     pub provider_uid: String,
@@ -261,7 +263,8 @@ pub fn check(
     Ok(claims)
 }
 
-/// Whether what the receipt speaks of is still there: an object of the same name with another UID is another one.
+/// Whether what the receipt speaks of is still there, and still what it was: an object of the same name with another UID is
+/// another one.
 ///
 /// # Errors
 /// What was replaced.
@@ -277,8 +280,14 @@ pub fn check_references(
     if provider.metadata().uid.as_deref() != Some(claims.provider_uid.as_str()) {
         return Err(ReceiptError::Replaced("provider"));
     }
-    let digests = || Ok((digest::sha256(&trust::source(provider))?, capability_digest(provider, id)?));
-    let (source, capability) = digests().map_err(|error: NotCanonical| ReceiptError::Malformed(error.to_string()))?;
+    let malformed = |error: NotCanonical| ReceiptError::Malformed(error.to_string());
+    // Whoever may edit the context must not choose the files that somebody else's code is, or gets. What else it grants is
+    // decided again.
+    if digest::sha256(&context.spec().volumes).map_err(malformed)? != claims.volumes_digest {
+        return Err(ReceiptError::Replaced("context's list of volumes"));
+    }
+    let source = digest::sha256(&trust::source(provider)).map_err(malformed)?;
+    let capability = capability_digest(provider, id).map_err(malformed)?;
     if source != claims.source_digest {
         return Err(ReceiptError::Replaced("provider's source"));
     }
@@ -314,6 +323,7 @@ pub fn claims(
         requester,
         context_uid: context.metadata().uid.clone().unwrap_or_default(),
         context_generation: context.metadata().generation.unwrap_or_default(),
+        volumes_digest: digest::sha256(&context.spec().volumes)?,
         provider_uid: provider.metadata().uid.clone().unwrap_or_default(),
         provider_generation: provider.metadata().generation.unwrap_or_default(),
         source_digest: digest::sha256(&trust::source(provider))?,
