@@ -205,13 +205,21 @@ pub fn verify(text: &str, keys: &Keys) -> Result<Claims, ReceiptError> {
     Ok(claims)
 }
 
-/// Whether a receipt has this nonce; one that can't be read has none.
+/// Whether an execution shows a receipt with this nonce, and one that speaks of itself: another's is nothing that it was
+/// ever given, and must not stand in that one's way.
 #[must_use]
-pub fn has_nonce(text: &str, nonce: &str) -> bool {
+pub fn shows_nonce(object: &CapabilityExecution, nonce: &str) -> bool {
+    let Some(text) = object.annotations().get(RECEIPT_ANNOTATION) else { return false };
     // Most have not: look before parsing.
-    text.len() <= RECEIPT_LIMIT
-        && text.contains(nonce)
-        && serde_json::from_str::<Envelope>(text).is_ok_and(|envelope| envelope.claims.nonce == nonce)
+    let claims = (text.len() <= RECEIPT_LIMIT && text.contains(nonce))
+        .then(|| serde_json::from_str::<Envelope>(text).ok())
+        .flatten()
+        .map(|envelope| envelope.claims);
+    claims.is_some_and(|claims| {
+        claims.nonce == nonce
+            && Some(claims.namespace) == object.namespace()
+            && claims.name.is_none_or(|name| name == object.name_any())
+    })
 }
 
 /// Who a receipt was given to, by its own word, which is not verified: good to know whom to ask about, and not to allow

@@ -107,9 +107,14 @@ fn a_receipt_is_fresh_for_sixty_seconds() {
 fn a_nonce_is_good_once() {
     let object = stamped(execution(), good());
     assert_eq!(check(&object, &keys(), |_| true).map(|_| ()), Err(ReceiptError::Replayed));
-    let text = &object.metadata.annotations.unwrap()[ccos_crds::RECEIPT_ANNOTATION];
-    assert!(has_nonce(text, "0123456789abcdef"));
-    assert!(!has_nonce(text, "0123456789abcde"));
+    assert!(shows_nonce(&object, "0123456789abcdef"));
+    assert!(!shows_nonce(&object, "0123456789abcde"));
+    assert!(!shows_nonce(&execution(), "0123456789abcdef"));
+    // A copy on another object would end the one that it was given to.
+    let (mut renamed, mut moved) = (object.clone(), object);
+    renamed.metadata.name = Some("other".to_owned());
+    moved.metadata.namespace = Some("other".to_owned());
+    assert!(!shows_nonce(&renamed, "0123456789abcdef") && !shows_nonce(&moved, "0123456789abcdef"));
 }
 
 #[test]
