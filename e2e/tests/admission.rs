@@ -395,7 +395,7 @@ fn what_cannot_be_held_is_unenforceable_with_advice() {
         .set("permissions.network.outbound", json!([outbound]))
         .set("permissions.ipc.connect", json!(["/run/app.sock"]))
         .set("isolation.allowed", json!(["GVisor", "Container", "Wasm"]));
-    ns.apply(all.volume("scratch", "/data", json!({"emptyDir": {"sizeLimit": "1Mi"}})));
+    ns.apply(all.volume("scratch", "/data", json!({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})));
     ns.would_accept(execution("plain").reads("/data/a"));
     let refused = |execution, field: &str, advice: &str| {
         ns.rejects(execution).with(Reason::Unenforceable, field).saying(advice);
@@ -420,6 +420,9 @@ fn a_context_that_cannot_be_held_warns_its_author_and_admits_nothing() {
     let warning = "Warning: spec.volumes[0].emptyDir: executions under it are refused";
     assert!(answer.ok && answer.err.contains(warning), "{answer:?}");
     ns.rejects(execution("unheld")).with(Reason::Unenforceable, "spec.volumes[0].emptyDir");
+    // Larger than all the disk that an attempt may have.
+    let large = json!({"emptyDir": {"medium": "Memory", "sizeLimit": "1Ti"}});
+    ns.rejects(context("large").volume("scratch", "/scratch", large)).invalid("spec.volumes");
 }
 
 #[test]
