@@ -109,6 +109,29 @@ fn what_is_nested_too_deep_is_refused_and_what_is_not_fits_any_stack() {
     assert_eq!(small.spawn(parses).unwrap().join().unwrap(), 5, "all but the set of sets of sets");
 }
 
+/// Such a user does not exist: facts have service accounts of a type of their own.
+#[test]
+fn a_service_account_that_is_written_as_a_user_is_refused() {
+    for text in [
+        "forbid(principal == User::\"system:serviceaccount:ci:builder\", action, resource);",
+        "forbid(principal, action, resource) when { [User::\"system:serviceaccount:ci:builder\"].contains(principal) };",
+    ] {
+        assert!(refused(text)[0].contains("write ServiceAccount::\"ci/builder\""), "{text}");
+    }
+    Text::parse("forbid(principal == User::\"system:admin\", action, resource);").unwrap();
+}
+
+#[test]
+fn a_trailing_pattern_in_a_policy_on_files_is_warned_of() {
+    let warned = |condition: &str| {
+        let text = format!("forbid(principal, action, resource) when {{ {condition} }};");
+        Text::parse(&text).unwrap().warnings().iter().any(|warning| warning.contains("write \"/etc\" for"))
+    };
+    assert!(warned("resource.requires.filesystem.read.contains(\"/etc/**\")"));
+    assert!(!warned("resource.requires.filesystem.read.contains(\"/etc\")"));
+    assert!(!warned("resource.requires.system.commands.contains(\"/app/**\")"));
+}
+
 /// Where Cedar ends a comment, brackets count again: for each character that could be taken for the end of a line.
 #[test]
 fn a_comment_ends_where_cedar_ends_it() {
