@@ -127,8 +127,10 @@ impl App {
         }
         // Reserved before it is read, by the most that it can be.
         let most = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BODY_LIMIT);
-        let Ok(_room) = self.bodies.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await else {
-            return nameless(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
+        let room = self.bodies.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+        // Longer, the API server does not wait either, and those behind would wait for nobody.
+        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, room).await else {
+            return nameless(StatusCode::SERVICE_UNAVAILABLE, "too much is reviewed at one time: try again");
         };
         let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
             let message = format!("the admission review can't be read, or is larger than {BODY_LIMIT} bytes");
