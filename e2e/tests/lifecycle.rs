@@ -297,7 +297,9 @@ fn the_right_to_read_what_it_is_given_is_asked_for_again_before_the_start() {
         let key = json!([{"name": "TOKEN", "secretKeyRef": {"name": "keys", "key": "key"}}]);
         execution(name).requires_variable("TOKEN").set("env", key).set("desiredState", "Suspended")
     };
-    until("ann may read and use", 20, || (ns.create(Some("ann"), &given("dry"), "?dryRun=All").code == 201).then_some(()));
+    until("ann may read and use", 20, || {
+        (ns.create(Some("ann"), &given("dry"), "?dryRun=All").code == 201).then_some(())
+    });
     let (held, twin) = (ns.user("ann").accepts(given("held")), ns.user("ann").accepts(given("twin")));
     held.waits_for(WaitReason::Suspended);
     twin.desire("Running");

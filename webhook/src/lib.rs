@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod certificates;
+pub mod copies;
 pub mod keys;
 pub mod lists;
 pub mod policies;

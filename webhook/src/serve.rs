@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use ccos_crds::CapabilityExecution;
-use ccos_plan::{AnyContext, Trust};
+use ccos_plan::{AnyContext, ParsedContexts, Trust};
 use ccos_policy::{Ceiling, Isolations, Remark};
 use ccos_trail::Trail;
 use futures::StreamExt as _;
@@ -39,6 +39,8 @@ pub struct App {
     pub client: Client,
     /// Contexts and providers.
     pub caches: Caches,
+    /// What was parsed of contexts.
+    pub contexts: Arc<ParsedContexts>,
     /// What ExecutionPolicies say.
     pub kept: Kept,
     /// Who is known to be malicious.
@@ -228,12 +230,14 @@ impl App {
         );
         let (refused, mut found, policing) = (refused?, found?, policing?);
         let (requester, trust, isolations) = (request.requester_display(), self.trust(), self.isolations.clone());
-        let case = Arc::new((object.clone(), requester, trust, refused, isolations, policing));
+        let case =
+            Arc::new((object.clone(), requester, trust, refused, isolations, policing, Arc::clone(&self.contexts)));
         let decide = |found: &Found| {
             let (case, found) = (Arc::clone(&case), found.clone());
             self.work.run(move || {
-                let (object, requester, trust, refused, isolations, policing) = &*case;
-                execution::decide(object, requester, &found, trust, refused, (isolations, policing), now)
+                let (object, requester, trust, refused, isolations, policing, contexts) = &*case;
+                let rules = (isolations, policing, &**contexts);
+                execution::decide(object, requester, &found, trust, refused, rules, now)
             })
         };
         let admitted = match decide(&found).await? {
@@ -280,12 +284,14 @@ impl App {
         }
         let (requester, trust, isolations) = (request.requester_display(), self.trust(), self.isolations.clone());
         let policing = self.kept.policing(&self.client, request).await?;
-        let case = Arc::new((object.clone(), requester, claims, trust, isolations, policing));
+        let case =
+            Arc::new((object.clone(), requester, claims, trust, isolations, policing, Arc::clone(&self.contexts)));
         let confirm = |found: &Found| {
             let (case, found) = (Arc::clone(&case), found.clone());
             self.work.run(move || {
-                let (object, requester, claims, trust, isolations, policing) = &*case;
-                execution::confirmed(object, requester, claims, &found, trust, (isolations, policing), now)
+                let (object, requester, claims, trust, isolations, policing, contexts) = &*case;
+                let rules = (isolations, policing, &**contexts);
+                execution::confirmed(object, requester, claims, &found, trust, rules, now)
             })
         };
         match confirm(&found).await? {

@@ -31,7 +31,8 @@ pub fn fuzz(random: &mut Rng) {
             unheld: Vec::new(),
         }),
         isolations: Isolations(
-            [(Isolation::GVisor, IsolationProfile { runtime_class: None, user_namespaces: true })].into(),
+            [(Isolation::GVisor, IsolationProfile { runtime_class: None, user_namespaces: true, egress: false })]
+                .into(),
         ),
     };
     let answer = decide(&request, &snapshot);

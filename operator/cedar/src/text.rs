@@ -167,8 +167,13 @@ fn validate(text: &str, set: &PolicySet) -> Result<Vec<String>, Vec<Fault>> {
             // Text that does not read as it is.
             ValidationWarning::BidiCharsInString(_) | ValidationWarning::BidiCharsInIdentifier(_) => faults.push(fault),
             // Names of people and groups may well be so.
-            _ => warnings.push(fault.to_string()),
+            _ => warnings.push(fault),
         }
     }
-    if faults.is_empty() { Ok(warnings) } else { Err(faults) }
+    // Cedar finds them in another order each time.
+    let sort =
+        |faults: &mut Vec<Fault>| faults.sort_by(|one, other| (one.at, &one.message).cmp(&(other.at, &other.message)));
+    sort(&mut faults);
+    sort(&mut warnings);
+    if faults.is_empty() { Ok(warnings.iter().map(Fault::to_string).collect()) } else { Err(faults) }
 }

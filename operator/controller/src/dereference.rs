@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ccos_crds::execution::{ContextKind, ProviderKind};
+use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind};
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
 };
@@ -53,42 +53,48 @@ pub(crate) async fn references(
     object: &CapabilityExecution,
 ) -> Result<References, DereferenceError> {
     let namespace = object.namespace().unwrap_or_default();
-    let context_ref = &object.spec.context_ref;
-    let context = match (cached_context(stores, object), context_ref.kind) {
+    let mut found = cached(stores, lists, object);
+    let ContextRef { kind, name } = &object.spec.context_ref;
+    found.context = match (found.context, kind) {
         (Some(found), _) => Some(found),
         (None, ContextKind::SecurityContext) => {
-            get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), &context_ref.name)
-                .await?
-                .map(|found| AnyContext::Namespaced(found.into()))
+            let object = get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), name).await?;
+            object.map(|found| AnyContext::Namespaced(found.into()))
         }
         (None, ContextKind::ClusterSecurityContext) => {
-            get(&Api::<ClusterSecurityContext>::all(client.clone()), &context_ref.name)
-                .await?
-                .map(|found| AnyContext::Cluster(found.into()))
+            let object = get(&Api::<ClusterSecurityContext>::all(client.clone()), name).await?;
+            object.map(|found| AnyContext::Cluster(found.into()))
         }
     };
-    let provider_ref = &object.spec.capability_ref;
-    let provider = match provider_ref.kind {
+    let CapabilityRef { kind, name, id: _ } = &object.spec.capability_ref;
+    found.provider = match (found.provider, kind) {
+        (Some(found), _) => Some(found),
+        (None, ProviderKind::CapabilityProvider) => {
+            let object = get(&Api::<CapabilityProvider>::namespaced(client.clone(), &namespace), name).await?;
+            object.map(|found| AnyProvider::Namespaced(found.into()))
+        }
+        (None, ProviderKind::ClusterCapabilityProvider) => {
+            let object = get(&Api::<ClusterCapabilityProvider>::all(client.clone()), name).await?;
+            object.map(|found| AnyProvider::Cluster(found.into()))
+        }
+    };
+    Ok(found)
+}
+
+/// Both, as far as the caches know.
+pub(crate) fn cached(stores: &Stores, lists: &Lists, object: &CapabilityExecution) -> References {
+    let reference = &object.spec.capability_ref;
+    let provider = match reference.kind {
         ProviderKind::CapabilityProvider => {
-            let key = ObjectRef::new(&provider_ref.name).within(&namespace);
-            match stores.providers.get(&key) {
-                Some(found) => Some(AnyProvider::Namespaced(found)),
-                None => get(&Api::<CapabilityProvider>::namespaced(client.clone(), &namespace), &provider_ref.name)
-                    .await?
-                    .map(|found| AnyProvider::Namespaced(found.into())),
-            }
+            let key = ObjectRef::new(&reference.name).within(&object.namespace().unwrap_or_default());
+            stores.providers.get(&key).map(AnyProvider::Namespaced)
         }
         ProviderKind::ClusterCapabilityProvider => {
-            match stores.cluster_providers.get(&ObjectRef::new(&provider_ref.name)) {
-                Some(found) => Some(AnyProvider::Cluster(found)),
-                None => get(&Api::<ClusterCapabilityProvider>::all(client.clone()), &provider_ref.name)
-                    .await?
-                    .map(|found| AnyProvider::Cluster(found.into())),
-            }
+            stores.cluster_providers.get(&ObjectRef::new(&reference.name)).map(AnyProvider::Cluster)
         }
     };
     let (policing, trust) = (Policing::NotAsked, Trust::Cluster(lists.now()));
-    Ok(References { context, provider, may_use: Use::NotAsked, policing, trust })
+    References { context: cached_context(stores, object), provider, may_use: Use::NotAsked, policing, trust }
 }
 
 /// The context, as far as the cache knows.

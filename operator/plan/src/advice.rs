@@ -88,7 +88,9 @@ pub const fn end(reason: EndReason) -> &'static str {
         EndReason::InvalidResult => {
             "print one JSON document on standard output, or write it to the file that CCOS_RESULT_FILE names; where the message names a part of it, make that fit outputSchema"
         }
-        EndReason::ResultTooLarge => "make the result smaller, or write it to a volume",
+        EndReason::ResultTooLarge => {
+            "make the result smaller than 1 MiB, or write it to a volume; one above 2 KiB that was lost is as the message says"
+        }
         EndReason::ContextExpired => "create a new execution once the context's spec.expiry lies in the future",
         EndReason::ContextChanged => {
             "compare what is required with what the context grants now: the message names what it no longer does"

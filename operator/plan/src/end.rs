@@ -45,7 +45,7 @@ names! {
         OutputTooLarge,
         /// Its result is no JSON, or does not fit the capability's `outputSchema`.
         InvalidResult,
-        /// Its result is too large.
+        /// Its result is larger than 1 MiB, or larger than 2 KiB and could not be handed to the operator.
         ResultTooLarge,
         /// Its context expired while it ran.
         ContextExpired,

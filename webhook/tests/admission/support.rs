@@ -242,7 +242,8 @@ impl Cluster {
     fn app(self) -> App {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
-        let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true };
+        let isolation =
+            IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, egress: false };
         let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         let ceiling = self.ceiling.clone();
         let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);
@@ -256,6 +257,7 @@ impl Cluster {
                 providers: store().0,
                 cluster_providers: store().0,
             },
+            contexts: std::sync::Arc::default(),
             kept: self.kept(),
             lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),

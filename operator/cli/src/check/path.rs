@@ -206,9 +206,8 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
             list(&permissions.filesystem.execute),
             list(&permissions.filesystem.blocked)
         ),
-        mechanism::NETWORK => {
-            format!("out {}; in {}", list(&permissions.network.outbound), list(&permissions.network.inbound))
-        }
+        mechanism::NETWORK => format!("no address; in {}", list(&permissions.network.inbound)),
+        mechanism::OUTBOUND => list(&permissions.network.outbound),
         mechanism::COMMANDS => format!("the capability's own; {}", list(&permissions.system.commands)),
         mechanism::PROCESSES => match permissions.system.process_creation {
             ProcessCreation::Denied => "no new processes".to_owned(),
@@ -227,8 +226,9 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         _ => String::new(),
     };
     let line = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
-    let mut lines: Vec<String> =
-        mechanism::ALL.iter().map(|mechanism| line(mechanism.field, &what(mechanism), mechanism.name)).collect();
+    let connects = !permissions.network.outbound.is_empty();
+    let all = mechanism::ALL.iter().filter(|mechanism| **mechanism != mechanism::OUTBOUND || connects);
+    let mut lines: Vec<String> = all.map(|mechanism| line(mechanism.field, &what(mechanism), mechanism.name)).collect();
     lines.push(line("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(line("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines

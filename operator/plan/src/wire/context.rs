@@ -45,6 +45,12 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     {
         faults.add("spec.isolation.default", format!("{default:?}: not in allowed, which has {allowed:?}"));
     }
+    if level == Level::Sandboxed && allowed.iter().flatten().any(|one| *one == wire::Isolation::Container) {
+        faults.add(
+            "spec.isolation.allowed",
+            "level Sandboxed allows GVisor, Kata and Wasm only: remove Container, or use level Controlled",
+        );
+    }
     if level == Level::Sandboxed && audit.as_ref().is_some_and(|audit| audit.level != wire::AuditLevel::Comprehensive) {
         faults.add("spec.audit.level", "level Sandboxed is audited in full: write Comprehensive, or remove audit");
     }

@@ -9,6 +9,8 @@ mod lifecycle;
 mod policing;
 mod receipts;
 mod records;
+mod reports;
+mod rescan;
 mod schemas;
 mod seed;
 mod trust;

@@ -10,7 +10,7 @@ use ccos_policy::{Decision, Reason, Use};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use crate::world::{cluster, context, execution, found, granted, now, provider};
+use crate::world::{cluster, context, execution, found, granted, now, operator, provider};
 
 fn taking(schema: Value) -> CapabilityProvider {
     let mut provider = provider();
@@ -128,7 +128,8 @@ fn ended(schema: &Value, end: &str, result: Value) -> Ended {
     let mut provider = provider();
     provider.spec.capabilities[0].output_schema = Some(Json::from(schema.clone()));
     let found = found(context(), provider);
-    let pod = step::children(&execution(), &granted(&execution(), &found), &found, &cluster()).unwrap().pod;
+    let pod = step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), None));
+    let pod = pod.unwrap().pod;
     let report = json!({"version": 1, "end": end, "exitCode": 0, "result": result, "proven": []});
     let mut pod: Value = serde_json::to_value(&pod).unwrap();
     pod["status"] = json!({"phase": "Succeeded", "containerStatuses": [{

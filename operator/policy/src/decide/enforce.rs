@@ -1,9 +1,9 @@
 //! What this release can hold exactly: everything else is refused, with what to write instead.
 
-use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
+use super::connections;
+use super::required::{BLOCKED, COMMANDS, EXECUTE, IPC, Kind, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
-use crate::pattern::list::Indexed;
 use crate::pattern::path::is_at_or_below;
 use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
@@ -36,13 +36,15 @@ const BASELINE: [&str; 21] = [
 
 const GLOB: &str = "can't hold a glob here yet";
 const SOCKETS: &str = "connections to sockets are not held yet; remove it";
-const NETWORK: &str = "network rules are not held yet; write [], which is held: no network at all";
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 4] = [
+pub const UNENFORCED: [(&str, &str); 7] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
-    ("requires.permissions.network.outbound, inbound", NETWORK),
+    ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
+    ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
+    ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
+    ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     ("requires.permissions.ipc.connect", SOCKETS),
     ("isolation Container, Wasm", ISOLATION),
 ];
@@ -108,7 +110,7 @@ pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
 }
 
 /// What can be held is a rule of syntax, so that the same file means the same on every cluster.
-pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Vec<Denial>) {
+pub(super) fn syntax(required: &Required, isolation: Isolation, isolations: &Isolations, denials: &mut Vec<Denial>) {
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
@@ -125,15 +127,7 @@ pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Ve
         let advice = SOCKETS.to_owned();
         denials.push(unenforceable(required, &IPC, index, pattern, advice));
     }
-    denials.extend(network(required, &OUTBOUND));
-    denials.extend(network(required, &INBOUND));
-}
-
-fn network<P: Indexed>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
-    let advice = NETWORK.to_owned();
-    let required_by = required.required_by(kind);
-    (!(kind.of)(&required.permissions).is_empty())
-        .then(|| Denial::new(kind.field(), Cause::Unenforceable { value: None, advice, instead: None, required_by }))
+    connections::check(required, isolation, isolations, denials);
 }
 
 /// What a view made of mounts can't hold: writing without reading in a volume, writing what every program needs, and
