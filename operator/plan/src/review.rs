@@ -116,7 +116,10 @@ fn asked(
             Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
         }
         Found::Valid(wire::Offered { capability, inputs }) => {
-            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            // The one part of a review whose work the requester chooses: not for whoever may not run anything here.
+            if !matches!(found.may_use, Use::Forbidden(_)) {
+                misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            }
             Found::Valid(capability)
         }
         Found::Missing(what) => Found::Missing(what),

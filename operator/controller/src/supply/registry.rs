@@ -56,7 +56,7 @@ impl From<RegistryError> for Resolution {
 impl Registries {
     /// Whether an image's registry may be spoken to.
     pub(crate) fn allow(&self, image: &Image) -> Result<(), RegistryError> {
-        let allowed = self.allowed.iter().any(|host| host == image.registry());
+        let allowed = self.allowed.iter().any(|host| image::host(host) == image.registry());
         if allowed { Ok(()) } else { Err(RegistryError::NotAllowed(image.registry().to_owned())) }
     }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, clippy::similar_names, reason = "short helpers")]
 mod attempts;
 mod children;
+mod contexts;
 mod lifecycle;
 mod policing;
 mod receipts;
