@@ -1,6 +1,17 @@
 //! Attacks on the proxy, through its own server loop. Each is made twice: the proxy refuses it, and without the check that it is
 //! aimed at it succeeds, so that the refusal is that check's doing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    missing_docs,
+    dead_code,
+    reason = "tests and their helpers, of which each file uses some"
+)]
+
 mod common;
 
 use std::time::Duration;
