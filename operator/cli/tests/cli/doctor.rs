@@ -344,6 +344,10 @@ fn an_installation_with_a_hole_fails() {
     hole(well().without(keys), "receipt keys ccos-system/ccos-receipt-keys", "do not exist");
     hole(well().with(keys, "/data", json!({"a": "b"})), "receipt keys ccos-system/ccos-receipt-keys", "none of its 1");
     hole(well().with(webhook, "/status/readyReplicas", json!(0)), "deployment ccos-system/ccos-webhook", "0 of 1");
+    let profile = "/api/v1/namespaces/ccos-system/configmaps/ccos-profile";
+    let named = "runnerImage: r\npriorityClassName: ccos-execution\nisolations: {GVisor: {runtimeClass: gvisor, userNamespaces: true, egress: true}}\n";
+    let proxied = well().with(profile, "/data/profile.yaml", json!(named));
+    hole(proxied, "deployment ccos-system/ccos-egress", "does not exist");
     hole(
         well().without("/apis/scheduling.k8s.io/v1/priorityclasses/ccos-execution"),
         "PriorityClass of executions",

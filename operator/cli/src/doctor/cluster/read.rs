@@ -64,6 +64,9 @@ const POLICIES: [&str; 3] = ["ccos-controller", "ccos-provider-status", "ccos-ru
 /// Deployments of the chart.
 const DEPLOYMENTS: [&str; 2] = ["ccos-controller", "ccos-webhook"];
 
+/// The deployment of the proxy to hosts by name, where the profile says that there is one.
+const EGRESS: &str = "ccos-egress";
+
 /// The name that the chart gives to the configurations of the webhook.
 const CONFIGURATION: &str = "ccos";
 
@@ -81,7 +84,9 @@ impl Cluster {
             policies.push((name, (policy, one(&Api::all(client.clone()), name).await)));
         }
         let mut deployments = Vec::new();
-        for name in DEPLOYMENTS {
+        let by_name = |profile: &ClusterProfile| profile.isolations.0.values().any(|isolation| isolation.egress);
+        let egress = profile.as_ref().is_ok_and(by_name).then_some(EGRESS);
+        for name in DEPLOYMENTS.into_iter().chain(egress) {
             deployments.push((name, one(&Api::namespaced(client.clone(), system_namespace), name).await));
         }
         let priority_class = profile.as_ref().map_or("ccos-execution", |profile| &profile.priority_class_name);

@@ -31,7 +31,7 @@ enum Right {
 const EVERYBODY: [&str; 3] = ["system:authenticated", "system:unauthenticated", "system:serviceaccounts"];
 
 /// The ServiceAccounts of ccos.
-const OURS: [&str; 2] = ["ccos-controller", "ccos-webhook"];
+const OURS: [&str; 3] = ["ccos-controller", "ccos-egress", "ccos-webhook"];
 
 /// Resources whose controllers make pods.
 const WORKLOADS: [(&str, &str); 7] = [
