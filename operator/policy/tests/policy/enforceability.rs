@@ -223,7 +223,7 @@ fn a_memory_volume_is_not_written_to_under_kata() {
     let _ = writes(Isolation::GVisor, true).admitted();
     let _ = writes(Isolation::Kata, false).admitted();
     writes(Isolation::Kata, true).says(
-        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; have its medium left out of the context; use GVisor"#,
+        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; write to scratch space, or to a claim; use GVisor"#,
     );
     // Reading one writes nothing.
     let _ = writes(Isolation::Kata, true).requires(|r| r.read = Some(paths(&["/scratch"]))).admitted();
