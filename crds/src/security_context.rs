@@ -170,8 +170,8 @@ pub struct Volume {
     /// A Secret of the execution's namespace; can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// An empty folder, shared by nobody, that lives as long as the attempt. It needs `medium: Memory` and a `sizeLimit`; all of
-    /// them together have at most `limits.disk`, and what is in them counts as memory.
+    /// An empty folder, shared by nobody, that lives as long as the attempt. It needs the medium `Memory` and a
+    /// `sizeLimit`; all of them together have at most `limits.disk`, and what is in them counts as memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }
