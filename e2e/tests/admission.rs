@@ -543,7 +543,11 @@ fn child_of(version: &str, kind: &str, rest: Value) -> Value {
 
 /// A pod such as the controller makes.
 fn child_pod() -> Value {
-    let security = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    // As the operator's own namespace wants pods.
+    let security = json!({
+        "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": true, "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
     let container = json!({
         "name": "runner", "image": image("CCOS_BUSYBOX_IMAGE"), "command": ["/bin/true"], "securityContext": security,
     });
