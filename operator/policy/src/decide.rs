@@ -2,6 +2,7 @@
 //! stopping at the first, so that a user fixes a file once.
 
 pub mod ceiling;
+mod container;
 pub mod difference;
 mod enforce;
 mod grants;
@@ -11,6 +12,7 @@ mod required;
 pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
+use crate::isolation::Isolation;
 use crate::pattern::budget::Budget;
 use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
@@ -39,6 +41,9 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     let isolation = enforce::isolation(request, context, &snapshot.isolations, &mut denials);
     enforce::syntax(&required, isolation, &mut denials);
     enforce::places(&required, context, &mut denials);
+    if isolation == Isolation::Container {
+        container::holds(&required, context, &mut denials);
+    }
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);

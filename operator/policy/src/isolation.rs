@@ -32,6 +32,14 @@ pub struct IsolationProfile {
     pub runtime_class: Option<String>,
     /// Whether a process without privileges may make user and mount namespaces in it: what the view needs.
     pub user_namespaces: bool,
+    /// The ABI of Landlock that every node has at least (`landlock_create_ruleset(2)`); absent: none that can be relied
+    /// on. What holds file rules in Container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<u32>,
+    /// Whether its pods can have user namespaces of their own (`hostUsers: false`): what bounds threads in Container, where
+    /// the kernel counts them by user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pod_user_namespaces: bool,
 }
 
 impl fmt::Display for Isolation {

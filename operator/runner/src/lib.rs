@@ -9,8 +9,10 @@
 
 mod canary;
 pub mod cpu;
+pub mod grants;
 pub mod init;
 pub mod kernel;
+pub mod linking;
 pub mod lockdown;
 pub mod messages;
 pub mod outcome;
@@ -28,10 +30,11 @@ pub mod workload;
 
 use ccos_profile::{End, Report, place};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::canary::SharedMemory;
-use crate::kernel::{Linux, fork_into};
-use crate::lockdown::NAMESPACES;
+use crate::kernel::{Linux, fork, fork_into};
+use crate::lockdown::{NAMESPACES, shelter};
 use crate::outcome::Granted;
 use crate::pipes::Pipes;
 use crate::supervise::Supervisor;
@@ -56,11 +59,24 @@ fn attempt(digest: &str) -> Result<Report, (End, String)> {
     let _canary = SharedMemory::new().map_err(broken("shared memory"))?;
     let plan = prepare::prepare(&request, &pipes).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
-    let refused = |errno| (End::ConfinementFailed, format!("namespaces: {errno}"));
-    match fork_into(namespaces()).map_err(refused)? {
+    match start(request.landlock_abi.is_some()).map_err(|why| (End::ConfinementFailed, why))? {
         None => init::run(&mut kernel(), plan, &pipes),
         Some(init) => Ok(Supervisor::new(init, signals, pipes, limits).run()),
     }
+}
+
+/// The init: in namespaces of its own, or in the pod's.
+fn start(in_the_pod: bool) -> Result<Option<Pid>, String> {
+    if !in_the_pod {
+        return fork_into(namespaces()).map_err(|errno| format!("namespaces: {errno}"));
+    }
+    // Only process 1 can be stopped by nobody in its namespace, and end all that is in it.
+    let own = rustix::process::getpid();
+    if own != Pid::INIT {
+        return Err(format!("expected to be process 1 of the pod's namespace, but found {own}"));
+    }
+    shelter(&mut kernel()).map_err(|error| error.to_string())?;
+    fork().map_err(|errno| format!("fork: {errno}"))
 }
 
 #[cfg(not(feature = "sabotage"))]

@@ -65,6 +65,9 @@ fn default_isolations() -> Isolations {
     let able = |class: Option<&str>, user_namespaces| IsolationProfile {
         runtime_class: class.map(str::to_owned),
         user_namespaces,
+        // To be said by who knows the nodes' kernels.
+        landlock_abi: None,
+        pod_user_namespaces: false,
     };
     Isolations(
         [

@@ -6,7 +6,7 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::review::{Question, question};
 use ccos_policy::decide::trace::{Bounded, Requirement, Source};
 use ccos_policy::{
-    Admitted, Context, Decision, Denial, Found, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
+    Admitted, Context, Decision, Denial, Found, Isolation, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
 };
 use ccos_profile::mechanism::{self, Mechanism};
 use jiff::Timestamp;
@@ -227,8 +227,12 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         _ => String::new(),
     };
     let line = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
+    let by = |mechanism: &Mechanism| match admitted.isolation() {
+        Isolation::Container => mechanism.by_landlock,
+        Isolation::GVisor | Isolation::Kata | Isolation::Wasm => mechanism.name,
+    };
     let mut lines: Vec<String> =
-        mechanism::ALL.iter().map(|mechanism| line(mechanism.field, &what(mechanism), mechanism.name)).collect();
+        mechanism::ALL.iter().map(|one| line(one.field, &what(one), by(one))).collect();
     lines.push(line("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(line("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines

@@ -19,6 +19,7 @@ pub(crate) struct Recorder {
     pub(crate) scratch_bytes: u64,
     pub(crate) status: String,
     pub(crate) mounts: String,
+    pub(crate) owner: u32,
 }
 
 impl Kernel for Recorder {
@@ -66,6 +67,11 @@ impl Kernel for Recorder {
     fn space(&mut self, at: &AbsolutePath) -> Result<Space, Errno> {
         self.log.push(format!("read space {at}"));
         Ok(Space { total: self.scratch_bytes, free: self.scratch_bytes })
+    }
+
+    fn owner(&mut self, path: &str) -> Result<u32, Errno> {
+        self.log.push(format!("read owner of {path}"));
+        Ok(self.owner)
     }
 
     fn identity(&mut self) -> (i32, i32) {

@@ -17,6 +17,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
@@ -95,6 +96,10 @@ fn run(verb: &str, what: &str) -> Answer {
             std::os::unix::fs::symlink(to, at).map(|()| "ok".into())
         }
         "fifo" => last(unsafe { libc::mkfifo(text(what).as_ptr(), 0o600) }.into()).map(|_| "ok".into()),
+        "hardlink" => {
+            let (at, to) = what.split_once('>').unwrap();
+            fs::hard_link(to, at).map(|()| "ok".into())
+        }
         "truncate" => last(unsafe { libc::truncate(text(what).as_ptr(), 0) }.into()).map(|_| "ok".into()),
         "touch" => last(unsafe { libc::utimes(text(what).as_ptr(), std::ptr::null()) }.into()).map(|_| "ok".into()),
         "open-write" => OpenOptions::new().write(true).open(what).map(|_| "ok".into()),
@@ -199,6 +204,37 @@ fn run(verb: &str, what: &str) -> Answer {
         "socket" => {
             let numbers: Vec<i32> = what.split(',').map(|number| number.parse().unwrap()).collect();
             last(unsafe { libc::socket(numbers[0], numbers[1], numbers[2]) }.into()).map(|_| "ok".into())
+        }
+        "socketpair" => {
+            let (mut pair, kind) = ([0; 2], what.parse().unwrap());
+            last(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) }.into()).map(|_| "ok".into())
+        }
+        // A socket of the machine's that has a name, but no file.
+        "abstract" => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(what)?;
+            std::os::unix::net::UnixStream::connect_addr(&address).map(|_| "ok".into())
+        }
+        "init" => {
+            // What kill(2), prlimit(2) and others say of the parent, which counts the time.
+            let parent = unsafe { libc::getppid() };
+            let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+            let answer: i64 = match what {
+                "kill" => unsafe { libc::kill(parent, libc::SIGKILL) }.into(),
+                "limit" => unsafe { libc::prlimit(parent, libc::RLIMIT_CPU, std::ptr::null(), &raw mut limit) }.into(),
+                "nice" => unsafe { libc::setpriority(libc::PRIO_PROCESS, parent.unsigned_abs(), 19) }.into(),
+                "trace" => unsafe { libc::ptrace(libc::PTRACE_SEIZE, parent, 0, 0) },
+                "environ" => return run("open", &format!("/proc/{parent}/environ")),
+                "fd" => return run("list", &format!("/proc/{parent}/fd")),
+                "root" => return run("list", &format!("/proc/{parent}/root")),
+                other => panic!("no {other}"),
+            };
+            last(answer).map(|_| "ok".into())
+        }
+        "attribute" => {
+            let size = 1;
+            let name = c"user.ccos".as_ptr();
+            last(unsafe { libc::setxattr(text(what).as_ptr(), name, c"x".as_ptr().cast(), size, 0) }.into())
+                .map(|_| "ok".into())
         }
         "loopback" => {
             let server = std::net::TcpListener::bind("127.0.7.1:443")?;

@@ -1,5 +1,9 @@
 //! A pod of the runner in gVisor, without Kubernetes.
 
+#![allow(dead_code, reason = "each lane uses its part")]
+
+mod contained;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -23,6 +27,8 @@ pub(crate) struct Pod {
     stop_after: Option<f64>,
     networked: bool,
     debian: bool,
+    contained: bool,
+    oversized: u64,
 }
 
 /// What came of it.
@@ -31,7 +37,6 @@ pub(crate) struct Run {
     pub(crate) report: Report,
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
-    #[expect(dead_code, reason = "printed by failed tests")]
     stderr: String,
     pub(crate) seconds: f64,
     folder: PathBuf,
@@ -67,6 +72,8 @@ impl Pod {
             stop_after: None,
             networked: false,
             debian: false,
+            contained: false,
+            oversized: 1,
         }
     }
 
@@ -167,7 +174,16 @@ impl Pod {
         self
     }
 
+    /// The scratch space is larger than the profile says.
+    pub(crate) fn oversized(mut self) -> Self {
+        self.oversized = 4;
+        self
+    }
+
     pub(crate) fn run(self) -> Run {
+        if self.contained {
+            return self.run_contained();
+        }
         let folder = std::env::temp_dir().join(&self.name);
         self.write_bundle(&folder);
         let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
@@ -231,16 +247,7 @@ impl Pod {
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("termination-log"), "").unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
-        if self.debian {
-            make("image/usr");
-            make("image/etc");
-            for name in ["bin", "lib", "lib64"] {
-                symlink(format!("usr/{name}"), folder.join("image").join(name)).unwrap();
-            }
-            fs::copy("/etc/ld.so.cache", folder.join("image/etc/ld.so.cache")).unwrap();
-        } else {
-            Self::write_image(&folder.join("image"));
-        }
+        self.fill_image(folder);
         make("references/0");
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         Self::write_volumes(&folder.join("volumes"));
@@ -274,6 +281,20 @@ impl Pod {
             config["mounts"].as_array_mut().unwrap().push(usr);
         }
         fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    }
+
+    fn fill_image(&self, folder: &Path) {
+        let make = |path: &str| fs::create_dir_all(folder.join(path)).unwrap();
+        if self.debian {
+            make("image/usr");
+            make("image/etc");
+            for name in ["bin", "lib", "lib64"] {
+                symlink(format!("usr/{name}"), folder.join("image").join(name)).unwrap();
+            }
+            fs::copy("/etc/ld.so.cache", folder.join("image/etc/ld.so.cache")).unwrap();
+        } else {
+            Self::write_image(&folder.join("image"));
+        }
     }
 
     fn write_image(image: &Path) {
