@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::cpu::{Meter, reaped};
 use crate::kernel::{Kernel, fork};
+use crate::lockdown::syscalls::Namespaces;
 use crate::lockdown::{Confinement, Isolation, isolate, renounce, syscalls};
 use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
@@ -76,6 +77,7 @@ fn serve(
     if let Err(error) = isolate(kernel, &isolation) {
         return failed(error.to_string());
     }
+    let namespaces = if probes.pod.is_some() { Namespaces::Pod } else { Namespaces::Own };
     if let Some(pod) = &mut probes.pod {
         // Now that the numbers are known.
         pod.init = kernel.identity().0;
@@ -101,7 +103,7 @@ fn serve(
     // Closes the set-up pipe too: its end must mean that the command executes.
     let mut keep = vec![end.as_raw_fd(), control.as_raw_fd(), children.as_raw_fd()];
     keep.sort_unstable();
-    if renounce(kernel, keep).is_err() {
+    if renounce(kernel, namespaces, keep).is_err() {
         kill_all();
         return Err(Errno::PERM.into());
     }

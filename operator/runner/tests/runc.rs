@@ -67,9 +67,9 @@ tests! {
             ("open-write:/run/ccos/input.json", json!("EACCES")),
             ("write:/run/ccos/new", json!("EACCES")),
             ("remove:/run/ccos/input.json", json!("ENOTDIR")),
-            ("write:/x", json!("EACCES")),
-            ("open-write:/data/open", json!("EACCES")),
-            ("truncate:/data/open", json!("EACCES")),
+            ("write:/x", json!("EROFS")),
+            ("open-write:/data/open", json!("EROFS")),
+            ("truncate:/data/open", json!("EROFS")),
             ("chmod:/data/open", json!("EROFS")),
             ("open:/etc/passwd", json!("ccos:x:1000:1000")),
             ("write:/tmp/x", json!("ok")),
@@ -105,7 +105,7 @@ tests! {
             ("kill:1,9", json!("EPERM")),
             ("kill:1,15", json!("EPERM")),
             ("kill:1,0", json!("EPERM")),
-            ("kill:-1,9", json!("EPERM")),
+            ("kill:-1,9", json!("ok")), // of all that it may reach, which is nobody: the run goes on
             ("syscall:302,1,7,0,0", json!("EPERM")),  // prlimit64
             ("syscall:203,1,8,0", json!("EPERM")),    // sched_setaffinity
             ("syscall:434,1,0", json!("EPERM")),      // pidfd_open
@@ -139,9 +139,9 @@ tests! {
     sabotage_is_proven {
         for (without, probe) in [
             ("landlock", "open /ccos/profile/profile.json: expected a refusal, but it got through"),
-            ("filters", "Seccomp_filters: expected "),
+            ("filters", "proof of permissions.filesystem: Seccomp"),
             ("limits", "proof of limits."),
-            ("hide", "owner of /proc/1/environ: expected 0, but found 1000"),
+            ("hide", "open /proc/1/fd: expected a refusal, but it got through"),
         ] {
             let run = Pod::contained("sabotage").sabotage(without).attack(&["started"]).run();
             assert_eq!(run.report.end, End::ConfinementFailed, "{without}: {run:#?}");
@@ -159,7 +159,7 @@ tests! {
             ("landlock", "exec:/tmp/copy", "started"),
             ("landlock", "write:/run/ccos/new", "ok"),
             ("hide", "list:/proc/1/fd", "[\"0\""),
-            ("filters", "memfd", "EACCES"), // Landlock holds it, too
+            ("filters", "memfd", "started"),
             ("filters", "fork", "ok"),
             ("filters", "socket:2,2,0", "ok"),
             ("filters", "init:limit", "ok"),
@@ -205,7 +205,7 @@ tests! {
             ("mkdir:/work/a", json!("ok")),
             ("rename:/work/new>/work/a/new", json!("ok")),
             ("write:/tmp/sub/new", json!("ok")),
-            ("write:/workspace", json!("EACCES")),
+            ("write:/workspace", json!("EROFS")),
             ("remove:/work/a", json!("ok")),
         ]);
     }

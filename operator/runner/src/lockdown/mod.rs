@@ -20,6 +20,7 @@ use thiserror::Error;
 pub use limits::limits;
 pub use namespaces::NAMESPACES;
 
+use self::syscalls::Namespaces;
 use crate::grants::Grant;
 use crate::kernel::{Call, Kernel};
 use crate::path::AbsolutePath;
@@ -146,10 +147,10 @@ pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), Loc
 ///
 /// # Errors
 /// [`LockdownError`]: the process must end.
-pub fn renounce(kernel: &mut dyn Kernel, but: Vec<i32>) -> Result<(), LockdownError> {
+pub fn renounce(kernel: &mut dyn Kernel, namespaces: Namespaces, but: Vec<i32>) -> Result<(), LockdownError> {
     // Hidden: the workload has the same uid, and this process's descriptors lead out.
     run(kernel, [Call::CloseDescriptors { but }, Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel)
+    drop_capabilities(kernel, namespaces)
 }
 
 /// Confines this process, which will execute the command, for good.
@@ -174,7 +175,7 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
     // In the view, and with no right that the workload won't have in it but capabilities, which open no folder here:
     // none of its files belongs to anybody else who is mapped.
     run(kernel, [Call::EnterFolder(working_dir), Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel)?;
+    drop_capabilities(kernel, if landlock.is_some() { Namespaces::Pod } else { Namespaces::Own })?;
     // After the folder was entered and the input opened, and before the filters, which count on it.
     if let Some(grants) = landlock {
         run(kernel, [Call::Handle])?;
@@ -186,9 +187,14 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
     Ok(Confined(()))
 }
 
-/// The bounding set first: dropping from it takes a capability.
-fn drop_capabilities(kernel: &mut dyn Kernel) -> Result<(), LockdownError> {
-    run(kernel, [Call::DropBounding, Call::ClearAmbient, Call::DropCapabilities])
+/// The bounding set first: dropping from it takes a capability, of which a namespace of one's own gives all. The pod's
+/// has none, and an empty bounding set, which the proof reads.
+fn drop_capabilities(kernel: &mut dyn Kernel, namespaces: Namespaces) -> Result<(), LockdownError> {
+    match namespaces {
+        Namespaces::Own => run(kernel, [Call::DropBounding])?,
+        Namespaces::Pod => {}
+    }
+    run(kernel, [Call::ClearAmbient, Call::DropCapabilities])
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 use ccos_profile::ProcessCreation;
 
-use super::syscalls::Namespaces;
 use super::*;
 use crate::grants::Right;
 use crate::kernel::recorder::Recorder;
@@ -115,7 +114,7 @@ fn a_step_that_fails_is_the_last() {
 #[test]
 fn the_init_keeps_its_pipes_and_no_right() {
     let mut kernel = Recorder::default();
-    renounce(&mut kernel, vec![3, 4, 5]).unwrap();
+    renounce(&mut kernel, Namespaces::Own, vec![3, 4, 5]).unwrap();
     assert_eq!(
         kernel.log,
         [

@@ -131,7 +131,8 @@ impl Pod {
     }
 
     pub(crate) fn volume(self, name: &str, mount_path: &str) -> Self {
-        let volume = json!([{"source": format!("/ccos/volumes/{name}"), "mountPath": mount_path}]);
+        let source = if self.contained { mount_path.to_owned() } else { format!("/ccos/volumes/{name}") };
+        let volume = json!([{"source": source, "mountPath": mount_path}]);
         self.set("/volumes", volume)
     }
 
