@@ -109,13 +109,13 @@ fn nothing_but_what_is_granted_is_in_reach() {
             ("init:trace", "EPERM"),
             ("kill:1,9", "EPERM"),
             ("kill:1,15", "EPERM"),
-            ("kill:-1,9", "ok"), // of all that it may reach, which is nobody
-            ("syscall:302,1,7,0,0", "EPERM"), // prlimit64
-            ("syscall:434,1,0", "EPERM"),     // pidfd_open
+            ("kill:-1,9", "ok"),                  // of all that it may reach, which is nobody
+            ("syscall:302,1,7,0,0", "EPERM"),     // prlimit64
+            ("syscall:434,1,0", "EPERM"),         // pidfd_open
             ("syscall:101,16902,1,0,0", "EPERM"), // ptrace
-            ("syscall:310,1", "EPERM"),       // process_vm_readv
-            ("syscall:438,3,0,0", "EPERM"),   // pidfd_getfd
-            ("syscall:72,1,8,1", "EPERM"),    // fcntl F_SETOWN
+            ("syscall:310,1", "EPERM"),           // process_vm_readv
+            ("syscall:438,3,0,0", "EPERM"),       // pidfd_getfd
+            ("syscall:72,1,8,1", "EPERM"),        // fcntl F_SETOWN
             ("fork", "EPERM"),
             ("vfork", "EPERM"),
             ("clone3", "ENOSYS"),
@@ -137,31 +137,31 @@ fn there_is_no_network_no_shared_memory_and_no_way_out() {
             ("connect:127.0.0.1:80", "EAFNOSUPPORT"),
             ("send:10.96.0.10:53", "EAFNOSUPPORT"),
             ("abstract:anyone", "EAFNOSUPPORT"),
-            ("socket:1,1,0", "EAFNOSUPPORT"),   // Unix
-            ("socket:2,1,0", "EAFNOSUPPORT"),   // IPv4
-            ("socket:10,2,0", "EAFNOSUPPORT"),  // IPv6
-            ("socket:16,3,0", "EAFNOSUPPORT"),  // netlink
-            ("socket:17,3,0", "EAFNOSUPPORT"),  // packets
-            ("socket:38,5,0", "EAFNOSUPPORT"),  // kernel cryptography
+            ("socket:1,1,0", "EAFNOSUPPORT"),  // Unix
+            ("socket:2,1,0", "EAFNOSUPPORT"),  // IPv4
+            ("socket:10,2,0", "EAFNOSUPPORT"), // IPv6
+            ("socket:16,3,0", "EAFNOSUPPORT"), // netlink
+            ("socket:17,3,0", "EAFNOSUPPORT"), // packets
+            ("socket:38,5,0", "EAFNOSUPPORT"), // kernel cryptography
             ("socketpair:1", "ok"),
             ("socketpair:2", "EAFNOSUPPORT"),
-            ("syscall:29,7,4096,896", "EPERM"), // shmget
-            ("syscall:64,7,1,896", "EPERM"),    // semget
-            ("syscall:68,7,896", "EPERM"),      // msgget
+            ("syscall:29,7,4096,896", "EPERM"),  // shmget
+            ("syscall:64,7,1,896", "EPERM"),     // semget
+            ("syscall:68,7,896", "EPERM"),       // msgget
             ("syscall:240,0,66,384,0", "EPERM"), // mq_open
-            ("syscall:272,268435456", "EPERM"), // unshare
-            ("syscall:56,268435473", "EPERM"),  // clone CLONE_NEWUSER
-            ("syscall:308,0", "EPERM"),         // setns
-            ("syscall:165,0", "EPERM"),         // mount
-            ("syscall:161,0", "EPERM"),         // chroot
-            ("syscall:428,0", "EPERM"),         // open_tree
-            ("syscall:304,0", "EPERM"),         // open_by_handle_at
-            ("syscall:425,8", "EPERM"),         // io_uring_setup
-            ("syscall:321,0", "EPERM"),         // bpf
-            ("syscall:298,0", "EPERM"),         // perf_event_open
-            ("syscall:323,0", "EPERM"),         // userfaultfd
-            ("syscall:250,0", "EPERM"),         // keyctl
-            ("syscall:322,0,0,0,0,0", "EPERM"), // execveat
+            ("syscall:272,268435456", "EPERM"),  // unshare
+            ("syscall:56,268435473", "EPERM"),   // clone CLONE_NEWUSER
+            ("syscall:308,0", "EPERM"),          // setns
+            ("syscall:165,0", "EPERM"),          // mount
+            ("syscall:161,0", "EPERM"),          // chroot
+            ("syscall:428,0", "EPERM"),          // open_tree
+            ("syscall:304,0", "EPERM"),          // open_by_handle_at
+            ("syscall:425,8", "EPERM"),          // io_uring_setup
+            ("syscall:321,0", "EPERM"),          // bpf
+            ("syscall:298,0", "EPERM"),          // perf_event_open
+            ("syscall:323,0", "EPERM"),          // userfaultfd
+            ("syscall:250,0", "EPERM"),          // keyctl
+            ("syscall:322,0,0,0,0,0", "EPERM"),  // execveat
             ("child:open:/etc/shadow", "EACCES"),
             ("child:child:memfd", "EPERM"),
             ("child:kill:1,15", "EPERM"),
@@ -222,12 +222,22 @@ print(json.dumps([one, statistics.median([1, 3]), open('/data/open').read(), os.
     let listed = json!(["private", "open", "..data"]);
     let found = ended.result();
     assert_eq!(found[3].as_array().unwrap().iter().filter(|name| listed.as_array().unwrap().contains(name)).count(), 3);
-    assert_eq!(json!([found[0], found[1], found[2], found[4], found[5], found[6], found[7]]), json!([1, 2, "open", "Paris", 13, 13, false]));
+    assert_eq!(
+        json!([found[0], found[1], found[2], found[4], found[5], found[6], found[7]]),
+        json!([1, 2, "open", "Paris", 13, 13, false])
+    );
 
     let enforcement = ended.object["status"]["enforcement"].as_array().unwrap();
     let held: Vec<String> = enforcement
         .iter()
-        .map(|one| format!("{} {} {}", one["field"].as_str().unwrap(), one["mechanism"].as_str().unwrap(), one["proven"].as_str().unwrap()))
+        .map(|one| {
+            format!(
+                "{} {} {}",
+                one["field"].as_str().unwrap(),
+                one["mechanism"].as_str().unwrap(),
+                one["proven"].as_str().unwrap()
+            )
+        })
         .collect();
     for line in [
         "permissions.filesystem Landlock True",
@@ -269,15 +279,22 @@ fn each_limit_ends_it_with_its_reason() {
     let ns = namespace("contained-limits");
     ns.apply(context("analysts").writes("/work/**").processes().commands("/app/attack"));
     let attack = |name: &str, attacks: &[(&str, &str)]| contained(name).attacks(attacks);
-    let full = attack("disk", &[("fill:/tmp,/dev/shm,/work", "4194304"), ("fill:/tmp", "0"), ("exit:3", "")]).writes("/work");
+    let full =
+        attack("disk", &[("fill:/tmp,/dev/shm,/work", "4194304"), ("fill:/tmp", "0"), ("exit:3", "")]).writes("/work");
     let cases = [
         (attack("wall", &[("sleep:60000", "")]).limit("wallTime", "2s"), EndReason::WallTimeExceeded),
-        (attack("tree", &[("daemon", "ok"), ("sleep:60000", "")]).processes().limit("wallTime", "2s"), EndReason::WallTimeExceeded),
+        (
+            attack("tree", &[("daemon", "ok"), ("sleep:60000", "")]).processes().limit("wallTime", "2s"),
+            EndReason::WallTimeExceeded,
+        ),
         (attack("cpu", &[("spin:60000", "")]).limit("cpuTime", "1s").limit("cpu", "500m"), EndReason::CPUTimeExceeded),
         (full, EndReason::DiskExceeded),
         (attack("output", &[("flood", "")]).limit("cpu", "500m"), EndReason::OutputTooLarge),
         (attack("memory", &[("eat:200", "")]).limit("memory", "48Mi"), EndReason::MemoryExceeded),
-        (attack("bomb", &[("bomb", "")]).processes().limit("threads", 12).limit("wallTime", "3s"), EndReason::WallTimeExceeded),
+        (
+            attack("bomb", &[("bomb", "")]).processes().limit("threads", 12).limit("wallTime", "3s"),
+            EndReason::WallTimeExceeded,
+        ),
         (
             attack("counts", &[("files", "31 then EMFILE"), ("threads", "4 then EAGAIN")])
                 .limit("fileDescriptors", 32)

@@ -163,7 +163,8 @@ fn why(permissions: Permissions, required: RequiredPermissions) -> Option<Why> {
         isolation: None,
         unheld: Vec::new(),
     };
-    let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true, landlock_abi: None, pod_user_namespaces: false };
+    let gvisor =
+        IsolationProfile { runtime_class: None, user_namespaces: true, landlock_abi: None, pod_user_namespaces: false };
     let snapshot = Snapshot {
         policies: std::sync::Arc::new(NoPolicies),
         context: Found::Valid(context),

@@ -14,9 +14,9 @@ use crate::linking::{Linking, linking};
 use crate::path::AbsolutePath;
 use crate::request::Request;
 use crate::resolve::{Kind, Resolved, TooManyLinks, resolve};
+use crate::view::Source;
 use crate::view::plan::Sources;
 use crate::view::rules::{Access, Fixed, INPUT_FILE, Rights, Rules, SHARED_SCRATCH};
-use crate::view::Source;
 
 /// The first with all that is needed: 6 keeps signals and abstract sockets in.
 pub const LEAST_ABI: u32 = 6;
@@ -67,7 +67,9 @@ pub struct Grants {
 pub enum GrantError {
     #[error(transparent)]
     Links(#[from] TooManyLinks),
-    #[error("blocked {blocked}: expected it outside of what is granted, but found it in {granted}; isolation GVisor can take it out")]
+    #[error(
+        "blocked {blocked}: expected it outside of what is granted, but found it in {granted}; isolation GVisor can take it out"
+    )]
     Blocked { blocked: AbsolutePath, granted: AbsolutePath },
     #[error(
         "write {write}: expected no loader that can be executed, but {found}: it would run what was written; remove it, give a static program, or use isolation GVisor"
@@ -77,7 +79,9 @@ pub enum GrantError {
     ForeignLoader { program: AbsolutePath, loader: String },
     #[error("write {path}: expected a folder of the scratch space or of a volume, but found {found}")]
     NotScratch { path: AbsolutePath, found: &'static str },
-    #[error("{path}: expected what the runner keeps outside of all grants, but found it in one; grant the folders that are needed")]
+    #[error(
+        "{path}: expected what the runner keeps outside of all grants, but found it in one; grant the folders that are needed"
+    )]
     Own { path: AbsolutePath },
 }
 
@@ -129,7 +133,8 @@ pub fn grants(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn S
     if let Some((path, _)) = rules.baseline().chain(rules.listed()).find(|(path, _)| holds_own(path)) {
         return Err(GrantError::Own { path: path.clone() });
     }
-    let baseline = rules.baseline().find_map(|(path, _)| Some((rules.blocked().find(|one| one.is_within(path))?, path)));
+    let baseline =
+        rules.baseline().find_map(|(path, _)| Some((rules.blocked().find(|one| one.is_within(path))?, path)));
     if let Some((blocked, granted)) = baseline {
         return Err(GrantError::Blocked { blocked: blocked.clone(), granted: granted.clone() });
     }
@@ -193,12 +198,7 @@ struct Loaders {
 }
 
 impl Loaders {
-    fn find(
-        request: &Request,
-        command: &Resolved,
-        rules: &Rules,
-        tree: &dyn Sources,
-    ) -> Result<Self, GrantError> {
+    fn find(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn Sources) -> Result<Self, GrantError> {
         let mut found = Self { paths: Vec::new(), why: None };
         if let Some(folder) = request.execute.iter().chain(&request.program_folders).next() {
             found.why = Some(format!("{folder} may hold one"));

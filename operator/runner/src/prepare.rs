@@ -47,7 +47,9 @@ pub enum PrepareError {
     Grant(#[from] GrantError),
     #[error(transparent)]
     Filter(#[from] FilterError),
-    #[error("landlockAbi: expected at least {expected}, as the profile of the cluster says, but found {found} on this node")]
+    #[error(
+        "landlockAbi: expected at least {expected}, as the profile of the cluster says, but found {found} on this node"
+    )]
     Landlock { expected: u32, found: String },
     #[error("/proc/self/status: expected the number of seccomp filters, but found none")]
     Filters,

@@ -241,7 +241,12 @@ impl Cluster {
     fn app(self) -> App {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
-        let isolation = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, landlock_abi: None, pod_user_namespaces: false };
+        let isolation = IsolationProfile {
+            runtime_class: Some("gvisor".to_owned()),
+            user_namespaces: true,
+            landlock_abi: None,
+            pod_user_namespaces: false,
+        };
         let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         let ceiling = self.ceiling.clone();
         let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);

@@ -6,7 +6,8 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::review::{Question, question};
 use ccos_policy::decide::trace::{Bounded, Requirement, Source};
 use ccos_policy::{
-    Admitted, Context, Decision, Denial, Found, Isolation, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
+    Admitted, Context, Decision, Denial, Found, Isolation, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot,
+    Trace, trace,
 };
 use ccos_profile::mechanism::{self, Mechanism};
 use jiff::Timestamp;
@@ -231,8 +232,7 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         Isolation::Container => mechanism.by_landlock,
         Isolation::GVisor | Isolation::Kata | Isolation::Wasm => mechanism.name,
     };
-    let mut lines: Vec<String> =
-        mechanism::ALL.iter().map(|one| line(one.field, &what(one), by(one))).collect();
+    let mut lines: Vec<String> = mechanism::ALL.iter().map(|one| line(one.field, &what(one), by(one))).collect();
     lines.push(line("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(line("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines

@@ -41,7 +41,8 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     if in_pod {
         container::add(&mut volumes, order, plan);
     }
-    let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{}{}", place::RUNNER_VOLUME, place::RUNNER) };
+    let program =
+        if runner_inside { place::RUNNER.to_owned() } else { format!("{}{}", place::RUNNER_VOLUME, place::RUNNER) };
     let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
     let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
     Pod {

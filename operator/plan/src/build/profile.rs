@@ -97,7 +97,10 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         files,
         volumes: volumes
             .iter()
-            .map(|volume| Volume { source: volume_source(admitted.isolation(), volume), mount_path: volume.mount_path.clone() })
+            .map(|volume| Volume {
+                source: volume_source(admitted.isolation(), volume),
+                mount_path: volume.mount_path.clone(),
+            })
             .collect(),
         programs,
         program_folders,
@@ -137,7 +140,12 @@ fn landlock_abi(Order { admitted, cluster, .. }: Order<'_>) -> Option<u32> {
     match admitted.isolation() {
         // A profile that names none any more since the decision: no kernel has this one, and the runner refuses.
         Isolation::Container => Some(
-            cluster.isolations.0.get(&Isolation::Container).and_then(|profile| profile.landlock_abi).unwrap_or(u32::MAX),
+            cluster
+                .isolations
+                .0
+                .get(&Isolation::Container)
+                .and_then(|profile| profile.landlock_abi)
+                .unwrap_or(u32::MAX),
         ),
         Isolation::GVisor | Isolation::Kata | Isolation::Wasm => None,
     }

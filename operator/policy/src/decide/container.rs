@@ -73,8 +73,9 @@ fn own_places(required: &Required, denials: &mut Vec<Denial>) {
             let meets = |own: &&str| is_at_or_below(path, own) || is_at_or_below(own, path);
             let for_writing = (kind.field() == WRITE.field()).then_some(RUN);
             if let Some(own) = OWN.into_iter().chain(for_writing).find(meets) {
-                let advice =
-                    format!("in Container {own} is there too, and no part of the image; grant the folders that are needed");
+                let advice = format!(
+                    "in Container {own} is there too, and no part of the image; grant the folders that are needed"
+                );
                 denials.push(deny(required, &kind, (index, pattern), advice));
             }
         }
@@ -82,9 +83,9 @@ fn own_places(required: &Required, denials: &mut Vec<Denial>) {
 }
 
 fn writes(required: &Required, context: Option<&Context>, denials: &mut Vec<Denial>) {
-    let executes = (EXECUTE.of)(&required.permissions).iter().chain(
-        (COMMANDS.of)(&required.permissions).iter().filter(|pattern| pattern.is_folder()),
-    );
+    let executes = (EXECUTE.of)(&required.permissions)
+        .iter()
+        .chain((COMMANDS.of)(&required.permissions).iter().filter(|pattern| pattern.is_folder()));
     let folder = executes.map(ToString::to_string).next();
     for (index, pattern) in (WRITE.of)(&required.permissions).iter().enumerate() {
         let Some(path) = pattern.literal() else { continue };
@@ -95,7 +96,8 @@ fn writes(required: &Required, context: Option<&Context>, denials: &mut Vec<Deni
             ));
         }
         let volumes = context.map_or(&[][..], |context| &context.volumes);
-        let volume = volumes.iter().map(|volume| volume.mount_path.literal_base()).filter(|mount| is_at_or_below(path, mount));
+        let volume =
+            volumes.iter().map(|volume| volume.mount_path.literal_base()).filter(|mount| is_at_or_below(path, mount));
         match volume.max_by_key(|mount| mount.len()) {
             Some(mount) if open_overlap(required, path, mount).is_some() && path != mount => {
                 deny(format!(

@@ -49,7 +49,10 @@ pub const UNENFORCED: [(&str, &str); 6] = [
     ("requires.permissions.ipc.connect", SOCKETS),
     ("isolation Wasm", ISOLATION),
     ("isolation Container: blocked in a granted path; write in a part of a volume", IN_CONTAINER),
-    ("isolation Container: write beside execute, a folder of commands, or a program that is dynamically linked", LOADER),
+    (
+        "isolation Container: write beside execute, a folder of commands, or a program that is dynamically linked",
+        LOADER,
+    ),
 ];
 
 /// Places that every program may write: so nothing in them may be executed.

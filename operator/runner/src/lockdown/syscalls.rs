@@ -100,7 +100,6 @@ const IOPRIO_WHO_PROCESS: u64 = 1;
 /// What of a socket's type is no flag (linux/net.h).
 const SOCKET_TYPE: u64 = 0xf;
 
-
 /// Denied to every workload.
 pub const ALWAYS: &[SyscallRule] = rules! {
     "a user namespace gives all capabilities inside it":
@@ -223,7 +222,13 @@ pub fn compile(
     // seccompiler has one answer for all rules of a filter, so a filter for each answer. The kernel runs all of them,
     // and a denial by any wins over a permission by another.
     let of = |answer| {
-        ALWAYS.iter().chain(inside).chain(denied).chain(&unnamed).chain(&first).filter(move |rule| rule.answer == answer)
+        ALWAYS
+            .iter()
+            .chain(inside)
+            .chain(denied)
+            .chain(&unnamed)
+            .chain(&first)
+            .filter(move |rule| rule.answer == answer)
     };
     Ok(vec![
         ("other architectures", other_architectures()),

@@ -45,8 +45,15 @@ fn tried(mut kernel: Recorder, probes: &Probes) -> (Result<Vec<Proof>, Confineme
         .call(&Call::MountScratch { bytes: if kernel.scratch_bytes == 0 { 5000 } else { kernel.scratch_bytes } })
         .unwrap();
     let working_dir = path("/");
-    let confinement =
-        Confinement { input: path("/i"), outputs: (1, 2), setup: 3, limits, working_dir, landlock: None, filters: Vec::new() };
+    let confinement = Confinement {
+        input: path("/i"),
+        outputs: (1, 2),
+        setup: 3,
+        limits,
+        working_dir,
+        landlock: None,
+        filters: Vec::new(),
+    };
     let confined = lock_down(&mut kernel, confinement).unwrap();
     kernel.log.clear();
     let answer = prove(&mut kernel, confined, probes).map(|proven| proven.proofs);
@@ -168,7 +175,11 @@ fn what_reads_back_differently_in_the_pod_is_named() {
         (one_less, in_pod(), "Seccomp_filters: 6, 5"),
         (none, in_pod(), "Seccomp_filters: 6, 0"),
         (visible, in_pod(), "owner of /proc/1/environ: 0, 1000"),
-        (Recorder { scratch_bytes, ..held_in_pod() }, in_pod(), "scratch space is at most what is granted: true, false"),
+        (
+            Recorder { scratch_bytes, ..held_in_pod() },
+            in_pod(),
+            "scratch space is at most what is granted: true, false",
+        ),
         (held_in_pod(), other, "parent process: 9, 1"),
     ] {
         match tried(kernel, &probes).0 {
