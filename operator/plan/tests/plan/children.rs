@@ -4,7 +4,7 @@ use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
 use ccos_plan::step;
 
-use crate::world::{cluster, context, execution, found, granted, provider};
+use crate::world::{CONTEXT, PROVIDER, cluster, context, execution, found, granted, provider};
 
 fn children(isolation: Isolation) -> Children {
     let mut object = execution();
@@ -28,6 +28,23 @@ fn a_gvisor_execution_becomes() {
 fn a_kata_execution_becomes() {
     let Children { pod, .. } = children(Isolation::Kata);
     insta::assert_snapshot!("kata-pod", serde_saphyr::to_string(&pod).unwrap());
+}
+
+#[test]
+fn a_contained_execution_becomes() {
+    let mut object = execution();
+    object.spec.isolation = Some(Isolation::Container);
+    // What is blocked inside a grant is for the others.
+    let unblocked = |text: &str| text.replace("/data/private", "/private");
+    let context = serde_saphyr::from_str(&unblocked(CONTEXT).replace("[GVisor, Kata]", "[Container]")).unwrap();
+    let found = found(context, serde_saphyr::from_str(&unblocked(PROVIDER)).unwrap());
+    let Children { pod, profile, .. } = step::children(&object, &granted(&object, &found), &found, &cluster()).unwrap();
+    insta::assert_snapshot!("container-pod", serde_saphyr::to_string(&pod).unwrap());
+    let data = profile.data.unwrap();
+    assert!(data["passwd"].contains("ccos:x:1000:1000:"));
+    let profile: ccos_profile::Profile = serde_json::from_str(&data["profile.json"]).unwrap();
+    assert_eq!((profile.image_root.as_str(), profile.landlock_abi), ("/", Some(7)));
+    assert_eq!(profile.volumes[0].source, profile.volumes[0].mount_path);
 }
 
 #[test]
