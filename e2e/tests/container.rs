@@ -83,7 +83,7 @@ fn nothing_but_what_is_granted_is_in_reach() {
             ("open:/tmp/link", "EACCES"),
             ("symlink:/tmp/root>/proc/1/root/etc/shadow", "ok"),
             ("open:/tmp/root", "EACCES"),
-            ("chmod:/etc/shadow", "EPERM"),
+            ("chmod:/etc/shadow", "EROFS"),
             ("attribute:/tmp/x", "ENOSYS"),
         ],
     );
@@ -292,7 +292,10 @@ fn each_limit_ends_it_with_its_reason() {
         (attack("output", &[("flood", "")]).limit("cpu", "500m"), EndReason::OutputTooLarge),
         (attack("memory", &[("eat:200", "")]).limit("memory", "48Mi"), EndReason::MemoryExceeded),
         (
-            attack("bomb", &[("bomb", "")]).processes().limit("threads", 12).limit("wallTime", "3s"),
+            attack("bomb", &[("bomb", ""), ("sleep:60000", "")])
+                .processes()
+                .limit("threads", 12)
+                .limit("wallTime", "3s"),
             EndReason::WallTimeExceeded,
         ),
         (

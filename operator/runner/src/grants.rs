@@ -83,6 +83,10 @@ pub enum GrantError {
         "{path}: expected what the runner keeps outside of all grants, but found it in one; grant the folders that are needed"
     )]
     Own { path: AbsolutePath },
+    #[error(
+        "volume {volume}: expected it outside of {baseline}, which every program has with all below it; mount it elsewhere"
+    )]
+    Volume { volume: AbsolutePath, baseline: AbsolutePath },
 }
 
 /// Turns the lists into grants.
@@ -90,6 +94,11 @@ pub enum GrantError {
 /// # Errors
 /// [`GrantError`] for what can't be held, never a weaker grant.
 pub fn grants(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn Sources) -> Result<Grants, GrantError> {
+    for volume in request.volumes.iter().map(|volume| &volume.mount_path) {
+        if let Some((baseline, _)) = rules.baseline().find(|(path, _)| volume.is_within(path)) {
+            return Err(GrantError::Volume { volume: volume.clone(), baseline: baseline.clone() });
+        }
+    }
     let loaders = Loaders::find(request, command, rules, tree)?;
     if let (Some(found), Some(write)) = (&loaders.why, request.write.first()) {
         return Err(GrantError::Loader { write: write.clone(), found: found.clone() });
@@ -98,10 +107,9 @@ pub fn grants(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn S
     let mut all = Collected { tree, grants: Vec::new() };
     for (path, rights) in rules.baseline() {
         match rights {
-            // Libraries are read. What execve(2) accepts besides what is listed is their loader.
-            Rights::Read | Rights::Execute => all.add(path, Right::Read),
             Rights::Write if is_scratch_writable => all.add(path, Right::Scratch),
-            Rights::Write => all.add(path, Right::Read),
+            // Libraries are read. What execve(2) accepts besides what is listed is their loader.
+            Rights::Read | Rights::Execute | Rights::Write => all.add(path, Right::Read),
         }
     }
     for (path, fixed) in &rules.fixed {

@@ -38,6 +38,7 @@ pub(super) fn lacks(profile: &IsolationProfile) -> Option<String> {
 pub(super) fn holds(required: &Required, context: Option<&Context>, denials: &mut Vec<Denial>) {
     blocked(required, denials);
     own_places(required, denials);
+    volumes(required, context, denials);
     writes(required, context, denials);
 }
 
@@ -82,6 +83,25 @@ fn own_places(required: &Required, denials: &mut Vec<Denial>) {
     }
 }
 
+/// A right on a folder reaches into what is mounted below it: of the baseline's, every program has one.
+fn volumes(required: &Required, context: Option<&Context>, denials: &mut Vec<Denial>) {
+    let mounts = context.map_or(&[][..], |context| &context.volumes).iter();
+    let mounts: Vec<_> = mounts.map(|volume| volume.mount_path.literal_base()).collect();
+    for kind in [READ, WRITE, EXECUTE, COMMANDS] {
+        for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
+            let path = pattern.literal_base();
+            let meets = |mount: &&&str| is_at_or_below(path, mount) || is_at_or_below(mount, path);
+            let below = |mount: &&str| BASELINE.into_iter().chain(SCRATCH).find(|place| is_at_or_below(mount, place));
+            if let Some((mount, place)) = mounts.iter().filter(meets).find_map(|mount| Some((mount, below(mount)?))) {
+                let advice = format!(
+                    "in Container every program has {place} with all below it, and so the volume at {mount}; mount it elsewhere"
+                );
+                denials.push(deny(required, &kind, (index, pattern), advice));
+            }
+        }
+    }
+}
+
 fn writes(required: &Required, context: Option<&Context>, denials: &mut Vec<Denial>) {
     let executes = (EXECUTE.of)(&required.permissions)
         .iter()
@@ -104,9 +124,8 @@ fn writes(required: &Required, context: Option<&Context>, denials: &mut Vec<Deni
                     "in Container the attributes of all files of a volume that is written can be changed; write \"{mount}\""
                 ));
             }
-            Some(_) => {}
             None if path.contains(':') => deny("Container can't mount a path with a colon; write another".to_owned()),
-            None => {}
+            Some(_) | None => {}
         }
     }
 }

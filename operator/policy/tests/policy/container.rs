@@ -110,6 +110,29 @@ fn a_volume_is_written_as_a_whole() {
 }
 
 #[test]
+fn a_volume_below_the_baseline_would_come_with_it() {
+    let case = |mount: &str, read: &str| {
+        requires(|r| r.read = Some(paths(&[read])))
+            .context(|c| c.volumes = vec![VolumeMount { mount_path: path(mount), writable: false }])
+    };
+    for (mount, read, place) in [
+        ("/usr/lib/data", "/usr/lib/data/in", "/usr/lib"),
+        ("/tmp/data", "/tmp/data", "/tmp"),
+        ("/lib/x", "/lib", "/lib"),
+    ] {
+        case(mount, read).says(&format!(
+            "requires.permissions.filesystem.read[0] \"{read}\": in Container every program has {place} with all below it, and so \
+             the volume at {mount}; mount it elsewhere; use GVisor"
+        ));
+        let _ = in_gvisor(case(mount, read)).admitted();
+    }
+    // Not mounted, or beside it.
+    for (mount, read) in [("/usr/lib/data", "/data"), ("/usr/libs", "/usr/libs"), ("/data", "/data/in")] {
+        let _ = case(mount, read).admitted();
+    }
+}
+
+#[test]
 fn nothing_is_written_beside_a_loader() {
     let says = |folder: &str| {
         format!(

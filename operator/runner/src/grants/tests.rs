@@ -142,6 +142,12 @@ fn what_cannot_be_held_is_refused() {
             "write /work/a: expected a folder of the scratch space or of a volume, but found nothing, or a symbolic link on the way",
         ),
         (
+            &["/usr/lib/data/a", "/lib -> usr/lib"],
+            &[("read", &["/usr/lib/data/a"])],
+            &["/usr/lib/data"],
+            "volume /usr/lib/data: expected it outside of /usr/lib, which every program has with all below it; mount it elsewhere",
+        ),
+        (
             &["/ccos/profile/profile.json"],
             &[("read", &["/"])],
             &[],
