@@ -139,7 +139,7 @@ pub enum Isolation {
 #[x_kube(validation = Rule::new("!has(self.allowed) || !has(self.default) || self.default in self.allowed")
     .message("default must be one of allowed"))]
 pub struct IsolationRule {
-    /// `GVisor`: a kernel in user space. `Kata`: a virtual machine. `Container`: the node's kernel. `Wasm`: WebAssembly.
+    /// `GVisor`: a kernel in user space. `Kata`: a virtual machine. `Container`: the node's kernel, held by Landlock. `Wasm`: WebAssembly.
     /// Absent: all that the level allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]

@@ -33,7 +33,7 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         policing: Policing::NotAsked,
         trust: Trust::Offline,
     };
-    let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true, egress: false };
+    let gvisor = IsolationProfile { user_namespaces: true, ..IsolationProfile::default() };
     let isolations = Isolations([(Isolation::GVisor, gvisor)].into());
     // Without networks in the requirements: what the execution asks for is held.
     let admitted = match review(&object, &found, &isolations, now) {

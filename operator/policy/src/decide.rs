@@ -3,6 +3,7 @@
 
 pub mod ceiling;
 mod connections;
+mod container;
 pub mod difference;
 mod enforce;
 mod grants;
@@ -13,6 +14,7 @@ mod required;
 pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
+use crate::isolation::Isolation;
 use crate::pattern::budget::Budget;
 use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
@@ -43,6 +45,9 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     enforce::syntax(&required, isolation, &snapshot.isolations, &mut denials);
     enforce::places(&required, context, &mut denials);
     guest::memory(&required, context, isolation, &snapshot.isolations, &mut denials);
+    if isolation == Isolation::Container {
+        container::holds(&required, context, &mut denials);
+    }
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);

@@ -242,8 +242,11 @@ impl Cluster {
     fn app(self) -> App {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
-        let isolation =
-            IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, egress: false };
+        let isolation = IsolationProfile {
+            runtime_class: Some("gvisor".to_owned()),
+            user_namespaces: true,
+            ..IsolationProfile::default()
+        };
         let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         let ceiling = self.ceiling.clone();
         let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);

@@ -67,6 +67,9 @@ fn default_isolations() -> Isolations {
         user_namespaces,
         // Its default, and what it writes for those in which the code has a network namespace of its own.
         egress: user_namespaces,
+        // To be said by who knows the nodes' kernels.
+        landlock_abi: None,
+        pod_user_namespaces: false,
     };
     Isolations(
         [

@@ -6,7 +6,8 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::review::{Question, question};
 use ccos_policy::decide::trace::{Bounded, Requirement, Source};
 use ccos_policy::{
-    Admitted, Context, Decision, Denial, Found, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
+    Admitted, Context, Decision, Denial, Found, Isolation, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot,
+    Trace, trace,
 };
 use ccos_profile::mechanism::{self, Mechanism};
 use jiff::Timestamp;
@@ -226,9 +227,13 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         _ => String::new(),
     };
     let line = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
+    let by = |mechanism: &Mechanism| match admitted.isolation() {
+        Isolation::Container => mechanism.by_landlock,
+        Isolation::GVisor | Isolation::Kata | Isolation::Wasm => mechanism.name,
+    };
     let connects = !permissions.network.outbound.is_empty();
     let all = mechanism::ALL.iter().filter(|mechanism| **mechanism != mechanism::OUTBOUND || connects);
-    let mut lines: Vec<String> = all.map(|mechanism| line(mechanism.field, &what(mechanism), mechanism.name)).collect();
+    let mut lines: Vec<String> = all.map(|one| line(one.field, &what(one), by(one))).collect();
     lines.push(line("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(line("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines
