@@ -477,7 +477,7 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
     let variable = json!([{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]);
     for (namespace, object, says) in [
         (operator, secret, "nothing in the operator's own namespace"),
-        (operator, child_of("v1", "ConfigMap", json!({"data": {}})), "nothing in the operator's own namespace"),
+        (operator, child_of("v1", "ConfigMap", &json!({"data": {}})), "nothing in the operator's own namespace"),
         (&ns.name, with("/metadata/ownerReferences/0/apiVersion", json!("security.ccos.dev/v9")), "only children of"),
         (&ns.name, with("/spec/containers/0/env", variable), "variables that are written out"),
         (&ns.name, with("/spec/containers/0/envFrom", json!([{"secretRef": {"name": "keys"}}])), "written out"),
@@ -486,18 +486,18 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
         (&ns.name, with("/spec/volumes", json!([{"name": "net", "nfs": {"server": "a", "path": "/"}}])), "volumes of"),
         (&ns.name, token("https://kubernetes.default.svc"), "those for the operator itself"),
         (&ns.name, projected(json!([{"secret": {"name": "keys"}}])), "those for the operator itself"),
-        ("kube-system", quota("ccos-executions", json!({"hard": {"pods": "0"}})), "only quotas of executions"),
-        (&ns.name, quota("others", of_executions()), "only quotas of executions"),
+        ("kube-system", quota("ccos-executions", &json!({"hard": {"pods": "0"}})), "only quotas of executions"),
+        (&ns.name, quota("others", &of_executions()), "only quotas of executions"),
         (
             "kube-system",
-            child_of("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"podSelector": {}}})),
+            child_of("networking.k8s.io/v1", "NetworkPolicy", &json!({"spec": {"podSelector": {}}})),
             "only network policies",
         ),
     ] {
         let answer = create(namespace, &object);
         assert!(!answer.ok && answer.err.contains(says), "expected {says:?}: {answer:?}");
     }
-    let answer = create(&ns.name, &quota("ccos-executions", of_executions()));
+    let answer = create(&ns.name, &quota("ccos-executions", &of_executions()));
     assert!(answer.ok, "{answer:?}");
 }
 
@@ -519,7 +519,7 @@ fn the_webhooks_token_gets_no_other_token() {
     assert!(answer.ok, "{answer:?}");
 }
 
-fn quota(name: &str, spec: Value) -> Value {
+fn quota(name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec})
 }
 
@@ -529,7 +529,7 @@ fn of_executions() -> Value {
 }
 
 /// An object with an owner that does not exist.
-fn child_of(version: &str, kind: &str, rest: Value) -> Value {
+fn child_of(version: &str, kind: &str, rest: &Value) -> Value {
     let owner = json!({
         "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution", "name": "made-up", "uid": "made-up",
         "controller": true,
@@ -554,7 +554,7 @@ fn child_pod() -> Value {
     let spec = json!({
         "runtimeClassName": "gvisor", "automountServiceAccountToken": false, "containers": [container], "volumes": [],
     });
-    child_of("v1", "Pod", json!({"spec": spec}))
+    child_of("v1", "Pod", &json!({"spec": spec}))
 }
 
 /// Otherwise it would make receipts: with a key of its own among those that verify them.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ccos_plan::trust::Resolution;
-use ccos_supply::image::{Digest, Image};
+use ccos_supply::image::{self, Digest, Image};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
