@@ -61,7 +61,8 @@ fn empty_dirs_are_disk_and_together_within_its_limit() {
         )]
     );
     assert_eq!(faults(two("16Mi", "much"))[0].0, "spec.volumes[1].emptyDir.sizeLimit");
-    assert_eq!(faults(two("8Pi", "8Pi")).len(), 1);
+    let told = faults(two("8Ti", "8Ti"));
+    assert_eq!(told.len(), 1, "{told:?}");
     // And so within the ceiling's.
     let limits = json!({"limits": {"disk": "8Mi"}});
     let context = AnyContext::Namespaced(mounting(two("16Mi", "16Mi")).into());
