@@ -272,10 +272,10 @@ pub struct ResultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_json")]
     pub inline: Option<Value>,
-    /// An immutable ConfigMap with a larger one. Not in this release: it ends as `ResultTooLarge`.
+    /// An immutable ConfigMap with a larger one, of up to 1 MiB, in its entry `result.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapRef>,
-    /// SHA-256 of that one.
+    /// SHA-256 of that text, in lower-case hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }

@@ -52,7 +52,7 @@ async fn row(peer: Result<Peer, String>) {
     load::churn(&peer, WORKERS, Duration::from_secs(1)).await; // warm
     let before = peer.cpu();
     let mut times = load::churn(&peer, WORKERS, FOR).await;
-    let spent = peer.cpu() - before;
+    let spent = peer.cpu().saturating_sub(before);
     let held = load::hold(&peer, HELD).await;
     let resident = peer.resident();
     drop(held);

@@ -138,7 +138,7 @@ fn context(random: &mut Rng) -> Context {
         limits: Limits::default(),
         isolations_allowed: Vec::new(),
         isolation_default: None,
-        volumes: vec![VolumeMount { mount_path: mount, writable: random.bool() }],
+        volumes: vec![VolumeMount { mount_path: mount, writable: random.bool(), in_memory: random.bool() }],
         expiry: Expiry { at: None, on_expiry: OnExpiry::Stop },
         unheld: Vec::new(),
     }

@@ -76,11 +76,11 @@ pub fn fuzz(random: &mut Rng) {
             assert!(!error.to_string().is_empty());
         }
     }
-    let _has = receipt::has_nonce(&changed, &claims.nonce);
 
     let mut object = object.clone();
     let annotations = object.metadata.annotations.get_or_insert_default();
     annotations.insert(RECEIPT_ANNOTATION.to_owned(), changed);
+    let _shows = receipt::shows_nonce(&object, &claims.nonce);
     if random.bool() {
         object.metadata.name = Some(text::soup(random, 2));
     }

@@ -25,7 +25,7 @@ pub(crate) async fn breached(
 ) -> Result<Option<End>, DereferenceError> {
     // Its annotation is what the proxy goes by: without it, the way there leads nowhere.
     let connects = pod.annotations().contains_key(egress::ANNOTATION);
-    let wanted = network_policy(object, connects.then_some(ctx.namespace.as_str()));
+    let wanted = network_policy(object, &ctx.operator, connects);
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
     if fenced(&wanted, cached.as_deref()).is_ok() {

@@ -1,11 +1,14 @@
 //! The one way from objects to a decision: webhook, controller and CLI all come through here.
 
 use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL, ExecutionPolicy};
-use ccos_policy::{Admitted, Decision, Denials, Found, Isolations, Reason, Remark, Request, Snapshot, Unheld, Use};
+use ccos_policy::{
+    Admitted, Context, Decision, Denials, Found, Isolations, Reason, Remark, Request, Snapshot, Unheld, Use,
+};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use crate::object::{AnyContext, AnyProvider, context_display, provider_kind};
+use crate::parsed::ParsedContexts;
 use crate::policing::Policing;
 use crate::trust::{self, Trust};
 use crate::wire::{self, FieldErrors};
@@ -44,6 +47,20 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
     }
 }
 
+/// Decides an execution, as [`review`] does, with contexts that were parsed before.
+pub fn review_parsed(
+    object: &CapabilityExecution,
+    found: &References,
+    contexts: &ParsedContexts,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Verdict {
+    match asked(object, found, |context| contexts.read(context, now), isolations, now) {
+        Ok(question) => Verdict::Decided(question.decide()),
+        Err(errors) => Verdict::Invalid(errors),
+    }
+}
+
 /// What [`review`] decides.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -65,6 +82,16 @@ pub fn question(
     isolations: &Isolations,
     now: Timestamp,
 ) -> Result<Question, FieldErrors> {
+    asked(object, found, |context| wire::context(context, now), isolations, now)
+}
+
+fn asked(
+    object: &CapabilityExecution,
+    found: &References,
+    parse: impl FnOnce(&AnyContext) -> Result<Context, FieldErrors>,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Result<Question, FieldErrors> {
     let request = wire::request(&object.spec, now)?;
     let reference = &object.spec.context_ref;
     let context = match &found.context {
@@ -75,7 +102,7 @@ pub fn question(
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
         }
-        Some(context) => match wire::context(context, now) {
+        Some(context) => match parse(context) {
             Ok(parsed) => Found::Valid(parsed),
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),
         },
@@ -89,7 +116,10 @@ pub fn question(
             Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
         }
         Found::Valid(wire::Offered { capability, inputs }) => {
-            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            // The one part of a review whose work the requester chooses: not for whoever may not run anything here.
+            if !matches!(found.may_use, Use::Forbidden(_)) {
+                misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            }
             Found::Valid(capability)
         }
         Found::Missing(what) => Found::Missing(what),

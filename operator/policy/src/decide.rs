@@ -6,6 +6,7 @@ mod connections;
 pub mod difference;
 mod enforce;
 mod grants;
+mod guest;
 mod limits;
 mod network;
 mod required;
@@ -41,6 +42,7 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     let isolation = enforce::isolation(request, context, &snapshot.isolations, &mut denials);
     enforce::syntax(&required, isolation, &snapshot.isolations, &mut denials);
     enforce::places(&required, context, &mut denials);
+    guest::memory(&required, context, isolation, &snapshot.isolations, &mut denials);
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);

@@ -10,7 +10,9 @@
 
 mod canary;
 pub mod cpu;
+pub mod deliver;
 pub mod init;
+mod json;
 pub mod kernel;
 pub mod lockdown;
 pub mod messages;
@@ -28,7 +30,7 @@ pub mod supervise;
 pub mod view;
 pub mod workload;
 
-use ccos_profile::{End, Report, place};
+use ccos_profile::{Delivery, End, Report, ReportTo, place};
 use rustix::io::Errno;
 
 use crate::canary::SharedMemory;
@@ -42,13 +44,14 @@ use crate::supervise::Supervisor;
 /// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
 #[must_use]
 pub fn run(digest: &str) -> Report {
-    match attempt(digest) {
-        Ok(report) => report,
-        Err((end, message)) => report::failed(end, message),
-    }
+    let (delivery, to) = match attempt(digest) {
+        Ok(ended) => ended,
+        Err((end, message)) => (report::failed(end, message), None),
+    };
+    deliver::deliver(delivery, to.as_ref().map(|to| |text: &str, patience| deliver::post(to, text, patience)))
 }
 
-fn attempt(digest: &str) -> Result<Report, (End, String)> {
+fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> {
     let broken = |what: &'static str| move |errno: Errno| (End::InternalError, format!("{what}: {errno}"));
     // Before anything else: a signal that comes early must not be lost.
     let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).map_err(broken("signals"))?;
@@ -70,10 +73,10 @@ fn attempt(digest: &str) -> Result<Report, (End, String)> {
             let relay = request.egress.zip(sockets).map(|(order, from)| Relay::start(order, from)).transpose();
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
-            let report = Supervisor::new(init, signals, pipes, limits).run();
+            let Delivery { report, result } = Supervisor::new(init, signals, pipes, limits).run();
             // Of code that never started there is nothing to tell.
             let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
-            Ok(Report { network, ..report })
+            Ok((Delivery { report: Report { network, ..report }, result }, request.report))
         }
     }
 }

@@ -1,14 +1,27 @@
 //! The report, as small as the termination message has to be.
 
-use ccos_profile::{End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
+use ccos_profile::{Delivery, End, Report, TERMINATION_MESSAGE_LIMIT, VERSION};
 
 /// A report that only says why there was nothing else.
 #[must_use]
-pub fn failed(end: End, message: String) -> Report {
+pub fn failed(end: End, message: String) -> Delivery {
     // Of a command that could not be started, as shells say it.
     let exit_code = (end == End::NonZeroExit).then_some(127);
-    let (signal, result, usage, network) = (None, None, None, None);
-    Report { version: VERSION, end, message, exit_code, signal, result, usage, proven: Vec::new(), network }
+    Delivery {
+        report: Report {
+            version: VERSION,
+            end,
+            message,
+            exit_code,
+            signal: None,
+            result: None,
+            result_digest: None,
+            usage: None,
+            proven: Vec::new(),
+            network: None,
+        },
+        result: None,
+    }
 }
 
 /// As much of a message is worth more than denials.
@@ -17,8 +30,8 @@ const KEPT_MESSAGE: usize = 400;
 /// One line of JSON of at most [`TERMINATION_MESSAGE_LIMIT`] bytes. The kubelet would cut a longer one in its
 /// middle, so the message is cut here, and what remains is still a report.
 ///
-/// Budget: result 2,048, proofs below 1,000, usage and the rest below 300, 200 for the network's; so the message keeps at
-/// least 500. What is left is for denials: those that find no room are counted.
+/// Budget: result 2,048 (or its digest), proofs below 1,000, usage and the rest below 300, 200 for the network's; so the
+/// message keeps at least 500. What is left is for denials: those that find no room are counted.
 #[must_use]
 pub fn line(report: &Report) -> String {
     let mut report = report.clone();
@@ -80,6 +93,7 @@ mod tests {
             exit_code: Some(i32::MIN),
             signal: Some(i32::MIN),
             result: Some(Value::String("x".repeat(INLINE_RESULT_LIMIT - 2))),
+            result_digest: None,
             usage: Some(Usage {
                 cpu_time_millis: u64::MAX,
                 peak_memory_bytes: u64::MAX,

@@ -9,7 +9,9 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ccos_profile::{Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, place};
+use ccos_profile::{
+    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, place,
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -150,6 +152,7 @@ pub struct Request {
     pub disk_bytes: u64,
     pub file_descriptors: u64,
     pub threads: u64,
+    pub report: Option<ReportTo>,
 }
 
 /// Reads the profile and all that it refers to.
@@ -193,6 +196,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         egress,
         inputs,
         limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads },
+        report,
     } = profile;
     if version != VERSION {
         return Err(RequestError::Version(version.into()));
@@ -221,6 +225,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         file_descriptors: at_least("limits.fileDescriptors", file_descriptors, LEAST_DESCRIPTORS)?,
         threads: at_least("limits.threads", threads, 1)?,
         arguments: command,
+        report,
     };
     if let Some(text) = request.arguments.iter().find(|text| text.contains('\0')) {
         return Err(value("command", "no NUL", &format!("{text:?}")));

@@ -20,6 +20,7 @@ use ccos_webhook::policies::Kept;
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{App, router};
+use ccos_webhook::work::Work;
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use kube::Client;
@@ -256,6 +257,7 @@ impl Cluster {
                 providers: store().0,
                 cluster_providers: store().0,
             },
+            contexts: std::sync::Arc::default(),
             kept: self.kept(),
             lists,
             isolations: Isolations([(Isolation::GVisor, isolation)].into()),
@@ -265,6 +267,7 @@ impl Cluster {
             trail,
             now,
             bodies: tokio::sync::Semaphore::new(ccos_webhook::serve::BODIES),
+            work: Work::default(),
         }
     }
 

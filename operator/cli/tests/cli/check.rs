@@ -182,6 +182,11 @@ fn what_the_webhook_would_call_invalid_is_invalid() {
     let cases = [
         (WORLD.replace(r#"read: ["/data/**"]}}"#, r#"read: ["/a/../b"]}}"#), "spec.permissions.filesystem.read[0]: "),
         (WORLD.replace("version: 1.0.0", "version: latest"), "spec.version: "),
+        (
+            WORLD.replace("Controlled", "Sandboxed").replace("[GVisor, Kata]", "[GVisor, Container]"),
+            "spec.isolation.allowed: level Sandboxed allows",
+        ),
+        (WORLD.replace("{name: data, mountPath", "{name: Data, mountPath"), r#"spec.volumes[0].name: "Data": "#),
         (WORLD.replace("memory: 512Mi", "memory: 512MB"), "spec.requires.limits.memory: "),
     ];
     for (text, field) in cases {

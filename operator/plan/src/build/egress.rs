@@ -6,11 +6,9 @@ use ccos_policy::{Admitted, Bytes, Outbound, Peer, PortRange};
 use ccos_profile::egress::{self, CidrRule, HostRule, Ports, Rules};
 use ccos_profile::{Egress, place};
 use k8s_openapi::api::core::v1::{ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection};
-use k8s_openapi::api::networking::v1::{NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
-use super::{Order, RUNNER_MEMORY};
+use super::{Operator, Order, RUNNER_MEMORY};
 
 /// Memory of the runner's relay, beside the runner's own: two buffers of 16 KiB for each of at most 256 connections.
 const RELAY_MEMORY: Bytes = Bytes(16 << 20);
@@ -100,24 +98,7 @@ pub(super) fn token() -> Volume {
     }
 }
 
-/// To the proxy's pods and nowhere else. By their labels: engines differ in whether they see a Service's address.
-pub(super) fn rule(namespace: &str) -> NetworkPolicyEgressRule {
-    let selector = |label: &str, value: &str| {
-        Some(LabelSelector {
-            match_labels: Some([(label.to_owned(), value.to_owned())].into()),
-            match_expressions: None,
-        })
-    };
-    NetworkPolicyEgressRule {
-        ports: Some(vec![NetworkPolicyPort {
-            port: Some(IntOrString::Int(i32::from(egress::PORT))),
-            protocol: Some("TCP".to_owned()),
-            end_port: None,
-        }]),
-        to: Some(vec![NetworkPolicyPeer {
-            namespace_selector: selector("kubernetes.io/metadata.name", namespace),
-            pod_selector: selector("app.kubernetes.io/component", egress::COMPONENT),
-            ip_block: None,
-        }]),
-    }
+/// To the proxy's pods and nowhere else.
+pub(super) fn rule(operator: &Operator) -> NetworkPolicyEgressRule {
+    operator.way_to(egress::COMPONENT, egress::PORT)
 }

@@ -3,6 +3,7 @@
 pub mod egress;
 pub mod names;
 pub mod network_policy;
+mod operator;
 mod pod;
 mod profile;
 pub mod quota;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::capacity::Weight;
 use crate::cluster::ClusterProfile;
 use crate::object::AnyContext;
+pub use operator::{Operator, REPORT_PORT};
 
 /// Memory that the runner's own processes may use, beside the workload's. Its static program holds 4 MiB, and up to
 /// 1 MiB of output.
@@ -39,6 +41,8 @@ pub struct Order<'a> {
     pub image: &'a Image,
     /// The cluster.
     pub cluster: &'a ClusterProfile,
+    /// The operator's endpoints.
+    pub operator: &'a Operator,
     /// The egress proxy, where something is to be connected to.
     pub proxy: Option<&'a egress::Proxy>,
 }
@@ -47,7 +51,8 @@ pub struct Order<'a> {
 /// policy has an open first second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Denies all traffic of the pod, both ways, but to the egress proxy where something is to be connected to.
+    /// Denies all traffic of the pod, both ways, but the runner's report, and the way to the egress proxy where something is
+    /// to be connected to.
     pub network_policy: NetworkPolicy,
     /// What the runner reads.
     pub profile: ConfigMap,
@@ -59,9 +64,9 @@ pub struct Children {
 #[must_use]
 pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
-    let namespace = order.proxy.filter(|_| egress::is_required(order.admitted)).map(|proxy| proxy.namespace.as_str());
+    let connects = order.proxy.is_some() && egress::is_required(order.admitted);
     Children {
-        network_policy: network_policy::network_policy(order.object, namespace),
+        network_policy: network_policy::network_policy(order.object, order.operator, connects),
         pod: pod::pod(order, &plan),
         profile: profile::config_map(order.object, plan.text),
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use ccos_crds::CapabilityExecution;
 use ccos_policy::{Bytes, Isolation};
-use ccos_profile::place;
+use ccos_profile::{REPORT_AUDIENCE, place};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath,
-    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -40,10 +41,10 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     } else {
         (&image.reference, &cluster.runner_image, RUNNER_VOLUME)
     };
-    let volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    let lifetime = lifetime(order);
+    let mut volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    volumes.add("/ccos/tokens", true, tokens(lifetime));
     let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{RUNNER_VOLUME}{}", place::RUNNER) };
-    let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
-    let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
     let schema = capability.output_schema.as_ref().map(|schema| (names::OUTPUT_SCHEMA, schema.as_str()));
     let rules = plan.egress.as_deref().map(|rules| (ccos_profile::egress::ANNOTATION, rules));
     let annotations: BTreeMap<String, String> =
@@ -54,9 +55,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
             ..names::metadata(object, names::child(object))
         },
         spec: Some(PodSpec {
-            active_deadline_seconds: Some(
-                seconds(admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP),
-            ),
+            active_deadline_seconds: Some(lifetime),
             automount_service_account_token: Some(false),
             containers: vec![Container {
                 name: "runner".to_owned(),
@@ -100,6 +99,29 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
             ..PodSpec::default()
         }),
         status: None,
+    }
+}
+
+/// The longest time that a pod may live, in seconds.
+fn lifetime(order: Order<'_>) -> i64 {
+    let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
+    let start_deadline = order.cluster.start_deadline_millis().unwrap_or_default();
+    seconds(order.admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP)
+}
+
+/// The pod's tokens, for the operator alone, and worth nothing once the pod is gone. The view does not show them.
+fn tokens(lifetime: i64) -> Volume {
+    let report = ServiceAccountTokenProjection {
+        audience: Some(REPORT_AUDIENCE.to_owned()),
+        // As long as the pod, within what the API allows: the kubelet need not renew it, though it does.
+        expiration_seconds: Some(lifetime.clamp(600, 1 << 32)),
+        path: "report".to_owned(),
+    };
+    let source = VolumeProjection { service_account_token: Some(report), ..VolumeProjection::default() };
+    Volume {
+        name: "tokens".to_owned(),
+        projected: Some(ProjectedVolumeSource { default_mode: None, sources: Some(vec![source]) }),
+        ..Volume::default()
     }
 }
 

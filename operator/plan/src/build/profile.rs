@@ -35,7 +35,7 @@ pub(super) enum Reference<'a> {
 }
 
 pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
-    let Order { object, admitted, context, capability, .. } = order;
+    let Order { object, admitted, context, capability, operator, .. } = order;
     let mut references: Vec<Reference<'a>> = Vec::new();
     let mut reference = |of: Reference<'a>| {
         let path = format!("{}/{}/value", place::REFERENCES, references.len());
@@ -122,6 +122,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             file_descriptors: limits.file_descriptors,
             threads: limits.threads,
         },
+        report: Some(operator.report.clone()),
     };
     let text = json!(profile).to_string();
     let digest = ccos_profile::digest(text.as_bytes());

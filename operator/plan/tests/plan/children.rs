@@ -6,13 +6,13 @@ use ccos_plan::build::egress::Proxy;
 use ccos_plan::step;
 use serde_json::{Value, json};
 
-use crate::world::{cluster, context, execution, found, granted, provider};
+use crate::world::{cluster, context, execution, found, granted, operator, provider};
 
 fn children(isolation: Isolation) -> Children {
     let mut object = execution();
     object.spec.isolation = Some(isolation);
     let found = found(context(), provider());
-    step::children(&object, &granted(&object, &found), &found, &cluster(), None).unwrap()
+    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), None)).unwrap()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn connecting(isolation: Isolation) -> Children {
     object.spec.isolation = Some(isolation);
     let found = found(context, provider);
     let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
-    step::children(&object, &granted(&object, &found), &found, &cluster(), Some(&proxy)).unwrap()
+    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), Some(&proxy))).unwrap()
 }
 
 #[test]
@@ -88,7 +88,8 @@ fn the_runner_holds_as_many_ports_as_are_admitted() {
 fn one_that_connects_to_nothing_has_neither_token_nor_way_out() {
     let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
     let found = found(context(), provider());
-    let children = step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), Some(&proxy));
+    let children =
+        step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), Some(&proxy)));
     assert_eq!(children.unwrap(), self::children(Isolation::GVisor));
 }
 

@@ -39,7 +39,7 @@ const SOCKETS: &str = "connections to sockets are not held yet; remove it";
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 7] = [
+pub const UNENFORCED: [(&str, &str); 8] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
     ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
@@ -47,6 +47,7 @@ pub const UNENFORCED: [(&str, &str); 7] = [
     ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     ("requires.permissions.ipc.connect", SOCKETS),
     ("isolation Container, Wasm", ISOLATION),
+    super::guest::UNENFORCED,
 ];
 
 /// Places that every program may write: so nothing in them may be executed.
@@ -188,7 +189,7 @@ fn overlap<'a>(left: &'a str, right: &'a str) -> Option<&'a str> {
 }
 
 /// Where two trees meet, unless the requirement itself blocks it there.
-fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
+pub(super) fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
     let blocked = (BLOCKED.of)(&required.permissions);
     overlap(left, right).filter(|shared| !blocked.iter().any(|blocked| blocked.contains_literal(shared)))
 }

@@ -15,7 +15,7 @@ fn writes(write: &[&str]) -> Case {
 }
 
 fn volume(mount: &str, writable: bool) -> VolumeMount {
-    VolumeMount { mount_path: path(mount), writable }
+    VolumeMount { mount_path: path(mount), writable, in_memory: false }
 }
 
 #[test]
@@ -207,4 +207,24 @@ fn fields_that_are_not_held_are_refused_wherever_they_are() {
         (Unenforceable, "inputsFrom"),
     ]);
     assert_eq!(case.denied().iter().next().unwrap().message(), "not held yet; remove it");
+}
+
+/// The same volume on disk, and the same in gVisor, is held.
+#[test]
+fn a_memory_volume_is_not_written_to_under_kata() {
+    let writes = |isolation, in_memory| {
+        requires(|r| {
+            r.read = Some(paths(&["/scratch"]));
+            r.write = Some(paths(&["/scratch/out"]));
+        })
+        .context(|c| c.volumes = vec![VolumeMount { in_memory, ..volume("/scratch", true) }])
+        .asks(|r| r.isolation = Some(isolation))
+    };
+    let _ = writes(Isolation::GVisor, true).admitted();
+    let _ = writes(Isolation::Kata, false).admitted();
+    writes(Isolation::Kata, true).says(
+        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; write to scratch space, or to a claim; use GVisor"#,
+    );
+    // Reading one writes nothing.
+    let _ = writes(Isolation::Kata, true).requires(|r| r.read = Some(paths(&["/scratch"]))).admitted();
 }

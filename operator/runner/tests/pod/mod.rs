@@ -202,8 +202,13 @@ impl Pod {
             inside(&["link", "set", "pod0", "up"]);
             inside(&["link", "set", "nobody0", "up"]);
             if let Some(proxy) = &self.proxy {
-                inside(&["address", "add", "10.255.255.1/24", "dev", "nobody0"]);
-                proxy.start(&self.name);
+                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+                let world = format!("{}-w", self.name);
+                ip(&["netns", "add", &world]);
+                inside(&["link", "set", "nobody0", "netns", &world]);
+                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+                proxy.start(&world);
             }
             inside(&["route", "add", "default", "via", "10.255.255.1"]);
         }
@@ -219,6 +224,9 @@ impl Pod {
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
             ip(&["netns", "delete", &self.name]);
+            if self.proxy.is_some() {
+                ip(&["netns", "delete", &format!("{}-w", self.name)]);
+            }
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
