@@ -106,9 +106,9 @@ fn a_chain_that_is_taken_away_is_missed_by_the_cluster() {
 
 #[test]
 fn a_chain_that_is_taken_away_is_missed_by_the_next_one_of_its_volume() {
-    let mut first = chain(Writer::Webhook, 1);
+    let mut first = chain(Writer::Controller, 1);
     let one = vec![first.append(&open(Vec::new()), at(0)).unwrap(), first.append(&wait("a"), at(1)).unwrap()];
-    let mut second = chain(Writer::Webhook, 2);
+    let mut second = chain(Writer::Controller, 2);
     let two = vec![second.append(&open(vec![first.head().unwrap()]), at(2)).unwrap()];
     finds(&verify(&known(&[]), Scope::default(), &[&one, &two]), &[]);
     finds(&verify(&known(&[]), Scope::default(), &[&two]), &[Kind::Removed]);
@@ -209,7 +209,7 @@ fn a_head_that_was_written_after_the_lines_were_collected_is_not_missed() {
 
 #[test]
 fn a_clock_that_is_set_back_does_not_go_back_within_a_chain() {
-    let mut chain = chain(Writer::Webhook, 1);
+    let mut chain = chain(Writer::Controller, 1);
     let lines = [
         chain.append(&open(Vec::new()), at(9)).unwrap(),
         chain.append(&end("a"), at(3)).unwrap(),

@@ -61,7 +61,7 @@ fn empty_dirs_are_disk_and_together_within_its_limit() {
         )]
     );
     assert_eq!(faults(two("16Mi", "much"))[0].0, "spec.volumes[1].emptyDir.sizeLimit");
-    assert_eq!(faults(two("8Pi", "8Pi")).len(), 1);
+    assert_eq!(faults(two("4Pi", "4Pi")).len(), 1);
     // And so within the ceiling's.
     let limits = json!({"limits": {"disk": "8Mi"}});
     let context = AnyContext::Namespaced(mounting(two("16Mi", "16Mi")).into());
