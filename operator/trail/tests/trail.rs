@@ -166,7 +166,7 @@ async fn many_at_once_are_one_chain() {
 async fn a_full_disk_refuses_and_nothing_is_on_standard_output_either() {
     let folder = Folder::new("full");
     let (chain, out) = (chain(1), Out::default());
-    let file = folder.0.join(format!("webhook-{}-000000000000.jsonl", chain.id()));
+    let file = folder.0.join(format!("controller-{}-000000000000.jsonl", chain.id()));
     std::os::unix::fs::symlink("/dev/full", file).unwrap();
     let volume = Some(folder.volume(&chain));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(out.clone()) }).unwrap();
