@@ -1,11 +1,13 @@
 //! What this release can hold exactly: everything else is refused, with what to write instead.
 
+use super::instead;
 use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
+use crate::pattern::PathPattern;
+use crate::pattern::budget::Budget;
 use crate::pattern::list::Indexed;
 use crate::pattern::path::is_at_or_below;
-use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
 
 /// What every program needs, and so what none may write: the baseline's places. A tree that contains one is refused,
@@ -68,7 +70,8 @@ pub(super) fn isolation(
         let allowed = self::allowed(context);
         if !allowed.contains(&chosen) {
             let level = (!of_level(context.level).contains(&chosen)).then_some(context.level);
-            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level });
+            let by_default = request.isolation.is_none() && by_default.is_none();
+            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level, by_default });
         }
     }
     let able = |isolation: Isolation| match isolation {
@@ -108,15 +111,18 @@ pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
 }
 
 /// What can be held is a rule of syntax, so that the same file means the same on every cluster.
-pub(super) fn syntax(required: &Required, isolation: Isolation, denials: &mut Vec<Denial>) {
+pub(super) fn syntax(
+    required: &Required,
+    context: Option<&Context>,
+    isolation: Isolation,
+    budget: &mut Budget,
+    denials: &mut Vec<Denial>,
+) {
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
-                let advice = match (pattern.literal_base(), kind.reach) {
-                    ("/", _) => format!("{isolation} {GLOB}; write the path itself"),
-                    (base, Reach::Below) => format!("{isolation} {GLOB}; write \"{base}\""),
-                    (base, Reach::Itself) => format!("{isolation} {GLOB}; write \"{base}/**\", or each program"),
-                };
+                let instead = instead::of_glob(&kind, pattern, required, context, budget);
+                let advice = format!("{isolation} {GLOB}; {instead}");
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }
         }
