@@ -4,6 +4,8 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod mounts;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

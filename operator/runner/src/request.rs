@@ -9,12 +9,12 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, place};
+use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, mounts, place};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::path::{AbsolutePath, PathError};
-use crate::view::rules::{INPUT_FILE, RESULT_FILE, SHARED_SCRATCH};
+use crate::view::rules::{INPUT_FILE, RESULT_FILE};
 
 /// A `ConfigMap` holds no more.
 const MOST_PROFILE_BYTES: u64 = 1024 * 1024;
@@ -244,10 +244,7 @@ fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {
     let Volume { source, mount_path } = volume;
     let request =
         VolumeRequest { source: path("volumes.source", source)?, mount_path: path("volumes.mountPath", mount_path)? };
-    let ours = ["/proc", "/dev"].map(AbsolutePath::literal);
-    let taken = SHARED_SCRATCH.contains(&mount_path.as_str())
-        || ours.iter().any(|own| request.mount_path.is_within(own) || request.mount_path == AbsolutePath::root());
-    if taken {
+    if !mounts::may_be_at(request.mount_path.as_str()) {
         return Err(value("volumes.mountPath", "a folder that is not the baseline's", &format!("{mount_path:?}")));
     }
     Ok(request)

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
+use ccos_plan::review::warnings;
 use ccos_plan::{Policing, Trust};
 use ccos_policy::Reason;
 use ccos_supply::watchlist::Watchlist;
@@ -70,7 +71,8 @@ fn webhook(case: &Case) -> Said {
                 let found = case.finds(&found);
                 // What only a cluster knows is not asked: of tags, signatures and lists `ccos check` says that it can't know.
                 let (rules, trust) = ((&Cluster::default().isolations, &Policing::NotAsked), Trust::Offline);
-                execution::decide(&object, &who, &found, &trust, &[], rules, now()).map(|_| Vec::new())
+                let admitted = execution::decide(&object, &who, &found, &trust, &[], rules, now());
+                admitted.map(|admitted| warnings(&admitted, found.context.as_ref()))
             }
             Asked::Changed { .. } | Asked::Policy(_) | Asked::Unchanged => panic!("{body}"),
         });

@@ -11,4 +11,5 @@ mod records;
 mod schemas;
 mod seed;
 mod trust;
+mod words;
 mod world;
