@@ -9,8 +9,9 @@ pub mod completion;
 pub mod diff;
 pub mod explain;
 pub mod input;
+mod moment;
 pub mod policy_schema;
-mod printable;
+pub mod printable;
 pub mod table;
 
 use std::fmt::Display;

@@ -14,6 +14,7 @@ mod check;
 mod diff;
 mod explain;
 mod krew;
+mod newcomer;
 mod path;
 mod policies;
 mod reports;
