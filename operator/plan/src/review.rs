@@ -76,9 +76,11 @@ pub fn question(
         None if reference.is_absent() => Found::Invalid(format!(
             "none is named, and the namespace has no label {DEFAULT_CONTEXT_LABEL} or {DEFAULT_CLUSTER_CONTEXT_LABEL} that names its default: name one, or ask for the label"
         )),
-        None => {
-            Found::Missing(format!("{} not found{}", context_display(reference.kind, &reference.name), looked_in(found)))
-        }
+        None => Found::Missing(format!(
+            "{} not found{}",
+            context_display(reference.kind, &reference.name),
+            looked_in(found)
+        )),
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
         }
