@@ -14,8 +14,8 @@ trap 'rm -rf "$work"' EXIT
 say "build the operator"
 # --target, even though it is the host's: otherwise the flags hit build scripts and procedural macros, which can't be static.
 (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu \
-    -p ccos-controller -p ccos-webhook -p ccos-runner -p ccos-cli) >&2
-for name in ccos-controller ccos-webhook ccos-runner; do
+    -p ccos-controller -p ccos-webhook -p ccos-egress -p ccos-runner -p ccos-cli) >&2
+for name in ccos-controller ccos-webhook ccos-egress ccos-runner; do
     [[ -x $release/$name ]] || die "no $release/$name was built"
     if readelf --program-headers --wide "$release/$name" | grep -q INTERP; then die "$name is not static"; fi
 done
@@ -23,7 +23,7 @@ done
 # Nothing but the runner, and the folders on which it mounts: an empty image has no shell that an exec could start.
 runner_root() {
     local root=$work/runner
-    mkdir -p "$root"/{ccos/{profile,image,volumes,references,view},proc,dev,sys,tmp,etc}
+    mkdir -p "$root"/{ccos/{profile,image,volumes,references,egress,view},proc,dev,sys,tmp,etc}
     find "$root" -type d -exec chmod 755 {} +
     chmod 1777 "$root/tmp"
     install -m 755 "$release/ccos-runner" "$root/ccos-runner"
@@ -48,12 +48,14 @@ push() { # NAME SOURCE [OPTION...]
 
 controller=$(push ccos/controller "$(controller_root)" --user 65532 --entrypoint /ccos-controller)
 webhook=$(push ccos/webhook "$release/ccos-webhook" --user 65532)
+egress=$(push ccos/egress "$release/ccos-egress" --user 65532)
 runner=$(push ccos/runner "$(runner_root)" --user 1000 --entrypoint /ccos-runner)
 python=$(push examples/python "$("$root/e2e/python.sh")" --user 1000)
 busybox=$(push examples/busybox "$CCOS_TOOLS/rootfs/busybox" --user 1000)
 cat >"$images" <<ENV
 CCOS_CONTROLLER_IMAGE=$controller
 CCOS_WEBHOOK_IMAGE=$webhook
+CCOS_EGRESS_IMAGE=$egress
 CCOS_RUNNER_IMAGE=$runner
 CCOS_PYTHON_IMAGE=$python
 CCOS_BUSYBOX_IMAGE=$busybox

@@ -25,6 +25,9 @@ helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait 
     --set 'ceiling.permissions.filesystem.blocked={/etc/shadow}' --set ceiling.limits.memory=1Gi \
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
+    --set "egress.image.digest=$(digest "$CCOS_EGRESS_IMAGE")" --set egress.drainSeconds=5 \
+    --set 'egress.clusterCIDRs={10.244.0.0/16,10.96.0.0/16,10.245.0.2/32}' \
+    --set 'egress.allowedCIDRs={10.245.0.11/32,10.245.0.12/32}' \
     --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }
 
 # Ready pods are not enough: the API server must have the new caBundle, and kube-proxy the endpoints. The answer must be ours, so

@@ -224,11 +224,11 @@ pub struct CapabilityExecutionStatus {
     /// What it used, as measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it tried and was refused, at most 32. Not filled in by this release.
+    /// What it tried over the network and was refused, at most 32 kinds; fewer where a long result takes their room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub denials: Vec<Refusal>,
-    /// How many more kinds of refusals there were.
+    /// Refusals that found no room among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied_more: Option<i64>,
     /// Each pod, at most 10.
@@ -272,10 +272,10 @@ pub struct ResultStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_json")]
     pub inline: Option<Value>,
-    /// An immutable ConfigMap with a larger one. Not in this release: it ends as `ResultTooLarge`.
+    /// An immutable ConfigMap with a larger one, of up to 1 MiB, in its entry `result.json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapRef>,
-    /// SHA-256 of that one.
+    /// SHA-256 of that text, in lower-case hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -303,13 +303,13 @@ pub struct Usage {
     /// Scratch space in use at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_written: Option<Quantity>,
-    /// Over the network.
+    /// Sent over all connections. Absent where it may connect to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_sent: Option<Quantity>,
-    /// Over the network.
+    /// Received over all connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_received: Option<Quantity>,
-    /// Connections out.
+    /// Connections out that were established.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<i64>,
 }
@@ -320,7 +320,7 @@ pub struct Usage {
 pub struct Refusal {
     /// The kind, by the reason that a denial at admission would have had.
     pub kind: String,
-    /// Of what, escaped and cut at 256 characters.
+    /// Of what and why, such as `db.example.com:5432: not-granted`; escaped and cut at 256 characters.
     pub target: String,
     /// How often.
     pub count: i64,

@@ -60,7 +60,8 @@ pub struct Filesystem {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
-    /// May be connected to.
+    /// May be connected to: by name, through the egress proxy, as if it were there, by programs that know nothing of it.
+    /// No other name exists for the code, and no other address can be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub outbound: Option<Vec<Outbound>>,
@@ -95,7 +96,7 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,
-    /// TCP ports.
+    /// TCP ports. An execution may require at most 64 different ones of all its destinations by name.
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<Port>,
 }

@@ -163,7 +163,7 @@ pub struct Volume {
     /// the runner's own: not `/`, `/tmp`, `/proc`, `/dev` or below those two.
     #[schemars(length(min = 2, max = 1024))]
     pub mount_path: String,
-    /// A claim of the execution's namespace.
+    /// A claim of the execution's namespace. A claim has one place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
     /// A ConfigMap of the execution's namespace; can't be written.
@@ -172,7 +172,8 @@ pub struct Volume {
     /// A Secret of the execution's namespace; can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// An empty folder, shared by nobody, that lives as long as the attempt.
+    /// An empty folder, shared by nobody, that lives as long as the attempt. It needs the medium `Memory` and a
+    /// `sizeLimit`; all of them together have at most `limits.disk`, and what is in them counts as memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }

@@ -40,7 +40,7 @@ pub fn image(variable: &str) -> String {
 }
 
 /// A tool that `e2e/cluster/build.sh` built, or one of the `PATH`.
-pub(crate) fn tool(name: &str) -> Command {
+pub fn tool(name: &str) -> Command {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"), PathBuf::from);
     let tools = std::env::var_os("CCOS_TOOLS").map_or_else(|| cache.join("ccos/tools"), PathBuf::from);

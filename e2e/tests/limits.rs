@@ -127,7 +127,7 @@ fn the_end_says_what_the_code_did() {
     let ns = namespace("ends");
     ns.apply(context("analysts"));
     let flood = "import sys\nfor _ in range(12): sys.stdout.write('x' * (1 << 20))";
-    let large = "import json\nprint(json.dumps('x' * 3000))";
+    let large = "import json\nprint(json.dumps('x' * (1 << 20)))";
     let cases = [
         (
             execution("exits").shell("echo broken >&2; exit 7"),
@@ -143,7 +143,7 @@ fn the_end_says_what_the_code_did() {
         (
             execution("large").python(large),
             EndReason::ResultTooLarge,
-            "expected at most 2048 bytes of JSON, but found 3002",
+            "expected at most 1048576 bytes of JSON, but found more than is read",
         ),
         (execution("floods").python(flood), EndReason::OutputTooLarge, "but found more"),
         (execution("silent").runs(&["/bin/true"]), EndReason::Completed, ""),

@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod certificates;
+pub mod copies;
 pub mod keys;
 pub mod lists;
 pub mod policies;
@@ -18,3 +19,4 @@ pub mod rights;
 pub mod serve;
 pub mod tls;
 pub mod watch;
+pub mod work;

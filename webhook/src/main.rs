@@ -9,29 +9,25 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use ccos_audit::Writer;
-use ccos_crds::{
-    CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy, SecurityContext,
-};
-use ccos_plan::ClusterProfile;
+use ccos_crds::ExecutionPolicy;
 use ccos_plan::policing::Shelf;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 use ccos_trail::{Place, Trail};
 use ccos_webhook::certificates;
+use ccos_webhook::copies;
 use ccos_webhook::keys::{self, Shared};
 use ccos_webhook::lists;
 use ccos_webhook::policies::{self, Kept};
 use ccos_webhook::probes::{self, Metrics, Probes};
-use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{self, App};
 use ccos_webhook::tls::{self, Keeper, Source};
-use ccos_webhook::watch::{self, Pulse, Pulses};
+use ccos_webhook::watch::{self, Pulses};
+use ccos_webhook::work::Work;
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::runtime::reflector::{self, Lookup, Store};
-use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
 
@@ -139,12 +135,8 @@ async fn run(args: Args) -> Result<(), StartError> {
     let probes = axum_server::bind(args.probes).handle(ends.clone()).serve(probes.into_make_service());
     let mut probes = tokio::spawn(probes);
 
-    let caches = Caches {
-        contexts: cache::<SecurityContext>(&client, &pulses, "SecurityContext"),
-        cluster_contexts: cache::<ClusterSecurityContext>(&client, &pulses, "ClusterSecurityContext"),
-        providers: cache::<CapabilityProvider>(&client, &pulses, "CapabilityProvider"),
-        cluster_providers: cache::<ClusterCapabilityProvider>(&client, &pulses, "ClusterCapabilityProvider"),
-    };
+    let parsed = Arc::new(ParsedContexts::default());
+    let caches = copies::keep(&client, &pulses, &parsed);
     let policing = keep_policies(&client, &pulses);
     let (policies, namespaces) = (policing.policies.clone(), policing.namespaces.clone());
     let (lists, filled_lists) = lists::keep(&client, &args.namespace, &pulses);
@@ -172,6 +164,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let app = App {
         client,
         caches: caches.clone(),
+        contexts: parsed,
         kept: policing,
         lists,
         isolations: profile.isolations,
@@ -181,13 +174,14 @@ async fn run(args: Args) -> Result<(), StartError> {
         trail: trail.clone(),
         now: Timestamp::now,
         bodies: Semaphore::new(serve::BODIES),
+        work: Work::default(),
     };
     let router = serve::router(Arc::new(app));
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());
     let server = tokio::spawn(server.serve(router.into_make_service()));
     tokio::spawn(async move {
         let restricted = policies.wait_until_ready().await.is_ok() && namespaces.wait_until_ready().await.is_ok();
-        if restricted && filled(&caches).await && filled_lists.wait_until_ready().await.is_ok() {
+        if restricted && copies::filled(&caches).await && filled_lists.wait_until_ready().await.is_ok() {
             serving.store(true, Ordering::Relaxed);
             tracing::info!("is ready");
         }
@@ -232,53 +226,11 @@ fn keep_policies(client: &Client, pulses: &Pulses) -> Kept {
     let pulse = pulses.add("ExecutionPolicy");
     let age = Arc::clone(&pulse);
     Kept {
-        policies: reflect::<ExecutionPolicy>(client, pulse, |object| object.metadata.managed_fields = None),
+        policies: copies::reflect::<ExecutionPolicy>(client, pulse, |object| object.metadata.managed_fields = None),
         age: Box::new(move || age.age()),
-        namespaces: reflect::<Namespace>(client, pulses.add("Namespace"), policies::strip),
+        namespaces: copies::reflect::<Namespace>(client, pulses.add("Namespace"), policies::strip),
         shelf: Shelf::default(),
     }
-}
-
-/// A copy of all objects of a kind whose largest part the decision does not look at.
-fn cache<K>(client: &Client, pulses: &Pulses, kind: &'static str) -> Store<K>
-where
-    K: Resource<DynamicType = ()>
-        + Lookup<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    reflect(client, pulses.add(kind), |object: &mut K| object.managed_fields_mut().clear())
-}
-
-fn reflect<K>(client: &Client, pulse: Arc<Pulse>, strip: fn(&mut K)) -> Store<K>
-where
-    K: Resource<DynamicType = ()>
-        + Lookup<DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let (store, mut writer) = reflector::store::<K>();
-    let api = Api::<K>::all(client.clone());
-    tokio::spawn(watch::run(api, watcher::Config::default(), pulse, move |event| {
-        writer.apply_watcher_event(&event.modify(strip));
-    }));
-    store
-}
-
-async fn filled(caches: &Caches) -> bool {
-    let Caches { contexts, cluster_contexts, providers, cluster_providers } = caches;
-    contexts.wait_until_ready().await.is_ok()
-        && cluster_contexts.wait_until_ready().await.is_ok()
-        && providers.wait_until_ready().await.is_ok()
-        && cluster_providers.wait_until_ready().await.is_ok()
 }
 
 /// Makes, publishes and reads the receipt keys, again whenever they change.

@@ -27,14 +27,15 @@ priorityClassName: ccos-execution
 startDeadline: {{ .Values.runner.startDeadline }}
 isolations:
   {{- range $name, $isolation := .Values.isolations }}
-  {{ $name }}: {{ toJson $isolation }}
+  {{- $egress := and (($.Values.egress).enabled) (has $name (list "GVisor" "Kata")) }}
+  {{ $name }}: {{ toJson (ternary (merge (dict "egress" true) $isolation) $isolation (eq true $egress)) }}
   {{- end }}
 {{- with .Values.ceiling }}
 ceiling: {{ toJson . }}
 {{- end }}
 {{- end }}
 
-{{/* What the pods of both components share. Call with a dict: root, component, values. */}}
+{{/* What the pods of the components share. Call with a dict: root, component, values, and grace, if 30 seconds are not enough. */}}
 {{- define "ccos.pod" -}}
 serviceAccountName: ccos-{{ .component }}
 {{- with .root.Values.imagePullSecrets }}
@@ -43,7 +44,7 @@ imagePullSecrets: {{ toJson . }}
 {{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-terminationGracePeriodSeconds: 30
+terminationGracePeriodSeconds: {{ .grace | default 30 }}
 securityContext:
   runAsNonRoot: true
   runAsUser: 65532
@@ -69,13 +70,16 @@ topologySpreadConstraints:
       {{- include "ccos.selector" . | nindent 6 }}
 {{- end }}
 
-{{/* What their containers share. */}}
+{{/* What their containers share. As above, and env: more variables. */}}
 {{- define "ccos.container" -}}
 image: {{ include "ccos.image" (dict "root" .root "image" .values.image) }}
 env:
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - {name: RUST_LOG, value: {{ .root.Values.logLevel }}}
+{{- with .env }}
+{{ toYaml . }}
+{{- end }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true

@@ -31,7 +31,8 @@ pub fn fuzz(random: &mut Rng) {
             unheld: Vec::new(),
         }),
         isolations: Isolations(
-            [(Isolation::GVisor, IsolationProfile { runtime_class: None, user_namespaces: true })].into(),
+            [(Isolation::GVisor, IsolationProfile { runtime_class: None, user_namespaces: true, egress: false })]
+                .into(),
         ),
     };
     let answer = decide(&request, &snapshot);
@@ -137,7 +138,7 @@ fn context(random: &mut Rng) -> Context {
         limits: Limits::default(),
         isolations_allowed: Vec::new(),
         isolation_default: None,
-        volumes: vec![VolumeMount { mount_path: mount, writable: random.bool() }],
+        volumes: vec![VolumeMount { mount_path: mount, writable: random.bool(), in_memory: random.bool() }],
         expiry: Expiry { at: None, on_expiry: OnExpiry::Stop },
         unheld: Vec::new(),
     }

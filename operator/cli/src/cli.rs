@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::audit::{self, AuditError};
 use crate::can_i::{self, CanIError};
+use crate::doctor::{self, DoctorError};
 use crate::explain::{self, ExplainError};
 use crate::{Outcome, PrintError, Streams, check, completion, diff, policy_schema, table};
 
@@ -30,6 +31,7 @@ pub enum Verb {
     Check(check::CheckArgs),
     Completion(completion::CompletionArgs),
     Diff(diff::DiffArgs),
+    Doctor(doctor::DoctorArgs),
     Explain(explain::ExplainArgs),
     PolicySchema(policy_schema::PolicySchemaArgs),
     Test(table::TestArgs),
@@ -42,6 +44,7 @@ pub enum Verb {
 pub enum Failure {
     Audit(#[from] AuditError),
     CanI(#[from] CanIError),
+    Doctor(#[from] DoctorError),
     Explain(#[from] ExplainError),
     Print(#[from] PrintError),
 }
@@ -80,6 +83,7 @@ pub fn run(
         Verb::Check(args) => check::run(&args, stdin, now, streams)?,
         Verb::Completion(args) => completion::run(&args, streams)?,
         Verb::Diff(args) => diff::run(&args, stdin, now, streams)?,
+        Verb::Doctor(args) => doctor::run(&args, streams)?,
         Verb::Explain(args) => explain::run(&args, streams)?,
         Verb::PolicySchema(args) => policy_schema::run(&args, streams)?,
         Verb::Test(args) => table::run(&args, stdin, now, streams)?,

@@ -7,6 +7,7 @@ pub mod cli;
 mod cluster;
 pub mod completion;
 pub mod diff;
+pub mod doctor;
 pub mod explain;
 pub mod input;
 mod moment;
@@ -26,7 +27,7 @@ pub enum Outcome {
     Done,
     /// The answer is no: an execution is denied, contexts differ, or a test fails: 1.
     Denied,
-    /// The audit trail is not whole: 1.
+    /// The audit trail is not whole, or something that executions rely on does not hold: 1.
     Findings,
     /// The input is unreadable or invalid, so that nothing was decided: 2.
     Invalid,

@@ -80,6 +80,11 @@ pub(crate) async fn network_policy(client: &Client, policy: &NetworkPolicy) -> R
     server_side(client, "NetworkPolicy", policy).await.map(drop)
 }
 
+/// Keeps a result. Applied, not created: a runner that did not hear of it says it again, and only the same.
+pub(crate) async fn result(client: &Client, result: &ConfigMap) -> Result<(), ApplyError> {
+    server_side(client, "ConfigMap", result).await.map(drop)
+}
+
 /// Applies a namespace's quota.
 pub(crate) async fn quota(client: &Client, quota: &ResourceQuota) -> Result<(), ApplyError> {
     server_side(client, "ResourceQuota", quota).await.map(drop)

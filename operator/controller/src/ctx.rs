@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
-use ccos_plan::ClusterProfile;
+use ccos_crds::CapabilityExecution;
+use ccos_plan::build::Operator;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 use ccos_policy::Ceiling;
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Client, Resource as _, ResourceExt as _};
+use kube::{Client, Resource as _};
 use tracing::warn;
 
 use crate::audit::Audit;
@@ -16,6 +17,8 @@ use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
+use crate::reports::Told;
+use crate::rescan::{Reports, Stale};
 use crate::supply::lists::Lists;
 use crate::supply::registry::Registries;
 use crate::waker::Waker;
@@ -26,13 +29,18 @@ pub(crate) struct Ctx {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) cluster: ClusterProfile,
+    pub(crate) operator: Operator,
     pub(crate) ceiling: Ceiling,
     pub(crate) stores: Stores,
     pub(crate) policies: Policies,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) told: Arc<Told>,
     pub(crate) lists: Lists,
     pub(crate) registries: Registries,
     pub(crate) changed: Arc<Changed>,
+    pub(crate) stale: Arc<Stale>,
+    pub(crate) reports: Reports,
+    pub(crate) contexts: ParsedContexts,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Metrics,
     pub(crate) audit: Audit,
@@ -43,10 +51,12 @@ impl Ctx {
     /// Whether another execution has this nonce. The first that shows it has it.
     pub(crate) fn nonce_is_used(&self, object: &CapabilityExecution, nonce: &str) -> bool {
         let mine = Ticket::of(object);
-        let earlier = self.stores.executions.state().iter().any(|other| {
-            Ticket::of(other) < mine
-                && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
-        });
+        let earlier = self
+            .stores
+            .executions
+            .state()
+            .iter()
+            .any(|other| Ticket::of(other) < mine && receipt::shows_nonce(other, nonce));
         earlier || !self.queue.shows_first(&mine.uid, nonce)
     }
 

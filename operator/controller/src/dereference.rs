@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ccos_crds::execution::{ContextKind, ProviderKind};
+use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind};
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
 };
+use ccos_plan::given::{Source, reads};
 use ccos_plan::object::context_resource;
 use ccos_plan::receipt::{Keys, Requester};
 use ccos_plan::review::References;
 use ccos_plan::{AnyContext, AnyProvider, Policing, Trust};
-use ccos_policy::Use;
+use ccos_policy::{Denials, Use};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -31,7 +32,7 @@ pub(crate) enum DereferenceError {
     #[error("cannot read {0}")]
     Get(String, #[source] kube::Error),
     /// A question to the authorizer failed.
-    #[error("cannot ask whether the requester may still use the context")]
+    #[error("cannot ask what the requester may still do")]
     Review(#[source] kube::Error),
     /// The webhook has published no key: nothing can be verified, and nothing runs.
     #[error("ConfigMap {RECEIPT_KEYS} has no key: does the webhook run?")]
@@ -52,42 +53,48 @@ pub(crate) async fn references(
     object: &CapabilityExecution,
 ) -> Result<References, DereferenceError> {
     let namespace = object.namespace().unwrap_or_default();
-    let context_ref = &object.spec.context_ref;
-    let context = match (cached_context(stores, object), context_ref.kind) {
+    let mut found = cached(stores, lists, object);
+    let ContextRef { kind, name } = &object.spec.context_ref;
+    found.context = match (found.context, kind) {
         (Some(found), _) => Some(found),
         (None, ContextKind::SecurityContext) => {
-            get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), &context_ref.name)
-                .await?
-                .map(|found| AnyContext::Namespaced(found.into()))
+            let object = get(&Api::<SecurityContext>::namespaced(client.clone(), &namespace), name).await?;
+            object.map(|found| AnyContext::Namespaced(found.into()))
         }
         (None, ContextKind::ClusterSecurityContext) => {
-            get(&Api::<ClusterSecurityContext>::all(client.clone()), &context_ref.name)
-                .await?
-                .map(|found| AnyContext::Cluster(found.into()))
+            let object = get(&Api::<ClusterSecurityContext>::all(client.clone()), name).await?;
+            object.map(|found| AnyContext::Cluster(found.into()))
         }
     };
-    let provider_ref = &object.spec.capability_ref;
-    let provider = match provider_ref.kind {
+    let CapabilityRef { kind, name, id: _ } = &object.spec.capability_ref;
+    found.provider = match (found.provider, kind) {
+        (Some(found), _) => Some(found),
+        (None, ProviderKind::CapabilityProvider) => {
+            let object = get(&Api::<CapabilityProvider>::namespaced(client.clone(), &namespace), name).await?;
+            object.map(|found| AnyProvider::Namespaced(found.into()))
+        }
+        (None, ProviderKind::ClusterCapabilityProvider) => {
+            let object = get(&Api::<ClusterCapabilityProvider>::all(client.clone()), name).await?;
+            object.map(|found| AnyProvider::Cluster(found.into()))
+        }
+    };
+    Ok(found)
+}
+
+/// Both, as far as the caches know.
+pub(crate) fn cached(stores: &Stores, lists: &Lists, object: &CapabilityExecution) -> References {
+    let reference = &object.spec.capability_ref;
+    let provider = match reference.kind {
         ProviderKind::CapabilityProvider => {
-            let key = ObjectRef::new(&provider_ref.name).within(&namespace);
-            match stores.providers.get(&key) {
-                Some(found) => Some(AnyProvider::Namespaced(found)),
-                None => get(&Api::<CapabilityProvider>::namespaced(client.clone(), &namespace), &provider_ref.name)
-                    .await?
-                    .map(|found| AnyProvider::Namespaced(found.into())),
-            }
+            let key = ObjectRef::new(&reference.name).within(&object.namespace().unwrap_or_default());
+            stores.providers.get(&key).map(AnyProvider::Namespaced)
         }
         ProviderKind::ClusterCapabilityProvider => {
-            match stores.cluster_providers.get(&ObjectRef::new(&provider_ref.name)) {
-                Some(found) => Some(AnyProvider::Cluster(found)),
-                None => get(&Api::<ClusterCapabilityProvider>::all(client.clone()), &provider_ref.name)
-                    .await?
-                    .map(|found| AnyProvider::Cluster(found.into())),
-            }
+            stores.cluster_providers.get(&ObjectRef::new(&reference.name)).map(AnyProvider::Cluster)
         }
     };
     let (policing, trust) = (Policing::NotAsked, Trust::Cluster(lists.now()));
-    Ok(References { context, provider, may_use: Use::NotAsked, policing, trust })
+    References { context: cached_context(stores, object), provider, may_use: Use::NotAsked, policing, trust }
 }
 
 /// The context, as far as the cache knows.
@@ -118,33 +125,76 @@ pub(crate) async fn may_use(
     object: &CapabilityExecution,
     requester: &Requester,
 ) -> Result<Use, DereferenceError> {
-    let Requester { user, groups, uid, extra } = requester;
     let reference = &object.spec.context_ref;
+    let wants = ResourceAttributes {
+        group: Some(GROUP.to_owned()),
+        resource: Some(context_resource(reference).to_owned()),
+        name: Some(reference.name.clone()),
+        namespace: match reference.kind {
+            ContextKind::SecurityContext => object.namespace(),
+            ContextKind::ClusterSecurityContext => None,
+        },
+        verb: Some("use".to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let allowed = may(client, requester, wants).await?;
+    Ok(if allowed { Use::Allowed } else { Use::Forbidden(display(requester)) })
+}
+
+/// What of that which the execution is given its requester can't read any more. Asked before each attempt: what was
+/// readable at admission may have been taken away, and hold something else by now.
+pub(crate) async fn unreadable(
+    client: &Client,
+    object: &CapabilityExecution,
+    requester: &Requester,
+) -> Result<Option<Denials>, DereferenceError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let mut answers: BTreeMap<(Source, &str), bool> = BTreeMap::new();
+    let mut denials = Vec::new();
+    for read in reads(&object.spec) {
+        let key = (read.source, read.name);
+        let allowed = if let Some(answer) = answers.get(&key) {
+            *answer
+        } else {
+            let wants = ResourceAttributes {
+                group: Some(String::new()),
+                resource: Some(read.source.resource().to_owned()),
+                name: Some(read.name.to_owned()),
+                namespace: Some(namespace.clone()),
+                verb: Some("get".to_owned()),
+                ..ResourceAttributes::default()
+            };
+            let answer = may(client, requester, wants).await?;
+            answers.insert(key, answer);
+            answer
+        };
+        if !allowed {
+            denials.push(read.denial(&namespace, &display(requester)));
+        }
+    }
+    Ok(Denials::from_vec(denials))
+}
+
+fn display(requester: &Requester) -> String {
+    format!("user {:?}", requester.user)
+}
+
+async fn may(client: &Client, requester: &Requester, wants: ResourceAttributes) -> Result<bool, DereferenceError> {
+    let Requester { user, groups, uid, extra } = requester;
     let question = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
             user: Some(user.clone()),
             uid: (!uid.is_empty()).then(|| uid.clone()),
             groups: Some(groups.clone()),
             extra: Some(extra.iter().map(|(key, values)| (key.clone(), values.clone())).collect::<BTreeMap<_, _>>()),
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some(context_resource(reference).to_owned()),
-                name: Some(reference.name.clone()),
-                namespace: match reference.kind {
-                    ContextKind::SecurityContext => object.namespace(),
-                    ContextKind::ClusterSecurityContext => None,
-                },
-                verb: Some("use".to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(wants),
             non_resource_attributes: None,
         },
         ..SubjectAccessReview::default()
     };
     let api: Api<SubjectAccessReview> = Api::all(client.clone());
     let answer = api.create(&PostParams::default(), &question).await.map_err(DereferenceError::Review)?;
-    let allowed = answer.status.is_some_and(|status| status.allowed && status.denied != Some(true));
-    Ok(if allowed { Use::Allowed } else { Use::Forbidden(format!("user {user:?}")) })
+    Ok(answer.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }
 
 /// The webhook's public keys, from the cache.

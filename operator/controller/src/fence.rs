@@ -4,6 +4,8 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::build::network_policy::network_policy;
 use ccos_plan::end::End;
 use ccos_plan::fence::fenced;
+use ccos_profile::egress;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
@@ -16,8 +18,14 @@ use crate::dereference::{self, DereferenceError};
 
 /// Whether the policy is still there as it was applied. Where it is not, it is applied again at once, and the answer is
 /// the end of the execution: fail closed, since what passed meanwhile is not known.
-pub(crate) async fn breached(object: &CapabilityExecution, ctx: &Ctx) -> Result<Option<End>, DereferenceError> {
-    let wanted = network_policy(object);
+pub(crate) async fn breached(
+    object: &CapabilityExecution,
+    pod: &Pod,
+    ctx: &Ctx,
+) -> Result<Option<End>, DereferenceError> {
+    // Its annotation is what the proxy goes by: without it, the way there leads nowhere.
+    let connects = pod.annotations().contains_key(egress::ANNOTATION);
+    let wanted = network_policy(object, &ctx.operator, connects);
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
     if fenced(&wanted, cached.as_deref()).is_ok() {

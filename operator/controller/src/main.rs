@@ -5,6 +5,7 @@ mod audit;
 mod contexts;
 mod ctx;
 mod dereference;
+mod egress;
 mod error;
 mod fence;
 mod lease;
@@ -13,6 +14,9 @@ mod orphans;
 mod policies;
 mod queue;
 mod reconcile;
+mod report_tls;
+mod reports;
+mod rescan;
 mod rights;
 mod serve;
 mod supply;
@@ -27,8 +31,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum_server::tls_rustls::RustlsConfig;
 use ccos_audit::Writer;
-use ccos_plan::ClusterProfile;
+use ccos_plan::{ClusterProfile, ParsedContexts};
 pub(crate) use ccos_trail::chain_of as chain;
 use ccos_trail::{Place, Trail};
 use clap::Parser;
@@ -38,6 +43,8 @@ use tracing::{error, info};
 
 use crate::ctx::Ctx;
 use crate::metrics::Metrics;
+use crate::report_tls::Serving;
+use crate::reports::Told;
 use crate::supply::lists::Lists;
 use crate::supply::registry::Registries;
 use crate::watches::WatchAges;
@@ -55,6 +62,9 @@ struct Args {
     /// Where probes and metrics are served.
     #[arg(long, default_value = "[::]:8080")]
     listen: SocketAddr,
+    /// Where runners report.
+    #[arg(long, default_value = "[::]:8443")]
+    reports: SocketAddr,
     /// Registries that may be asked what a tag names and for signatures: hosts, each with its port where it has one.
     #[arg(long = "registry", value_name = "HOST")]
     registries: Vec<String>,
@@ -91,6 +101,10 @@ enum StartError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
     Lease(lease::LeaseError),
+    #[error("runners can't report")]
+    Reports(#[from] report_tls::ReportTlsError),
+    #[error("cannot serve reports on {address}")]
+    ServeReports { address: SocketAddr, source: std::io::Error },
     #[error("a watch ended")]
     WatchEnded,
     #[error("the audit trail can't be written any more")]
@@ -117,6 +131,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         profile: path,
         namespace,
         listen,
+        reports: reports_address,
         registries,
         insecure_registries,
         registry_authorities,
@@ -166,21 +181,32 @@ async fn run(args: Args) -> Result<(), StartError> {
         () = &mut stop => return lease.release().await.map_err(StartError::Lease),
     };
 
+    let Serving { certificate, key, operator } = report_tls::serving(&client, &namespace).await?;
+    let failed = |source| StartError::ServeReports { address: reports_address, source };
+    let tls = RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await.map_err(failed)?;
+
     let queue = Arc::new(queue::Queue::default());
-    let (lists, changed) = (Lists::default(), Arc::default());
-    let (stores, policies, waker, triggers) = triggers::start(&client, &namespace, &queue, &changed, &lists, &metrics);
+    let told = Arc::new(Told::default());
+    let (lists, changed, stale) = (Lists::default(), Arc::default(), Arc::default());
+    let (stores, policies, reports, waker, triggers) =
+        triggers::start(&client, &namespace, (&queue, &told), &changed, &lists, &metrics, &stale);
     let reporter = Reporter { controller: "ccos-controller".to_owned(), instance: Some(identity) };
     let ctx = Arc::new(Ctx {
         client: client.clone(),
         namespace,
         cluster,
+        operator,
         ceiling,
         stores,
         policies,
         queue,
+        told,
         lists,
         registries,
         changed,
+        stale,
+        reports,
+        contexts: ParsedContexts::default(),
         recorder: Recorder::new(client, reporter),
         audit: audit::Audit::new(trail.clone(), metrics.clone()),
         metrics,
@@ -192,7 +218,12 @@ async fn run(args: Args) -> Result<(), StartError> {
     info!("caches are filled");
     ctx.metrics.ready();
 
+    // By the leader alone: nobody else acts on what it hears. Elsewhere a connection is refused, and the runner tries again.
+    let endpoint = axum_server::bind_rustls(reports_address, tls);
+    let endpoint = endpoint.serve(reports::router(Arc::clone(&ctx)).into_make_service());
+
     let result = tokio::select! {
+        ended = endpoint => Err(failed(ended.err().unwrap_or_else(|| std::io::ErrorKind::Other.into()))),
         () = &mut stop => Ok(()),
         lost = lease.keep() => Err(StartError::Lease(lost)),
         () = triggers.run(ctx) => Err(StartError::WatchEnded),

@@ -1,5 +1,6 @@
 //! What is counted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,12 +28,24 @@ struct ByResource {
     resource: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub(crate) struct Rescanned {
+    /// Of what.
+    pub(crate) kind: String,
+    /// What came of it.
+    pub(crate) outcome: &'static str,
+    /// Why: one of our reasons, or nothing.
+    pub(crate) reason: String,
+}
+
 /// Counters, and whether the controller is ready.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Arc<Registry>,
     finished: Family<ByReason, Counter>,
     retried: Family<ByReason, Counter>,
+    waited: Family<ByReason, Counter>,
+    rescanned: Family<Rescanned, Gauge>,
     started: Counter,
     failed: Counter,
     lines: Family<ByOutcome, Counter>,
@@ -47,12 +60,16 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(ages: WatchAges) -> Self {
         let mut registry = Registry::with_prefix("ccos");
-        let (finished, retried, lines) = (Family::default(), Family::default(), Family::default());
+        let (finished, retried, waited, rescanned, lines) =
+            (Family::default(), Family::default(), Family::default(), Family::default(), Family::default());
         let (started, failed) = (Counter::default(), Counter::default());
         let (leader, listed, unreadable, watch_age) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Family::default());
         registry.register("executions_finished", "Executions that ended, by reason", finished.clone());
         registry.register("attempts_retried", "Attempts after which there was another, by their end", retried.clone());
+        registry.register("executions_waited", "Times that an execution began to wait, by reason", waited.clone());
+        let what = "Objects held against what is granted today, by kind, outcome and reason";
+        registry.register("rescan_results", what, rescanned.clone());
         registry.register("executions_started", "Pods that were made", started.clone());
         registry.register("reconcile_errors", "Reconciliations that will be tried again", failed.clone());
         registry.register("audit_lines", "Lines for the audit trail, by whether they were written", lines.clone());
@@ -68,6 +85,8 @@ impl Metrics {
             registry: Arc::new(registry),
             finished,
             retried,
+            waited,
+            rescanned,
             started,
             failed,
             lines,
@@ -86,6 +105,21 @@ impl Metrics {
 
     pub(crate) fn retried(&self, reason: &str) {
         self.retried.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
+    pub(crate) fn waited(&self, reason: &str) {
+        self.waited.get_or_create(&ByReason { reason: reason.to_owned() }).inc();
+    }
+
+    /// What was found, instead of what was found before.
+    pub(crate) fn rescanned(&self, before: &BTreeMap<Rescanned, i64>, found: &BTreeMap<Rescanned, i64>) {
+        // Not cleared: a scrape in between would end alerts.
+        for gone in before.keys().filter(|labels| !found.contains_key(labels)) {
+            self.rescanned.remove(gone);
+        }
+        for (labels, count) in found {
+            self.rescanned.get_or_create(labels).set(*count);
+        }
     }
 
     pub(crate) fn started(&self) {

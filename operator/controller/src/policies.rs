@@ -1,8 +1,8 @@
 //! ExecutionPolicies: their watch, their status, and what they are asked of an execution that is to start.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ccos_crds::execution_policy::ExecutionPolicyStatus;
 use ccos_crds::{CapabilityExecution, ExecutionPolicy};
@@ -10,29 +10,29 @@ use ccos_plan::policing::{Current, PolicySet, Shelf};
 use ccos_plan::receipt::Requester;
 use ccos_plan::{Policing, wire};
 use ccos_policy::Remark;
-use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
+use kube::runtime::events::EventType;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watching};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tracing::{info, warn};
 
 use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::DereferenceError;
+use crate::rescan::Stale;
 use crate::update_status::merge_status;
 use crate::waker::Waker;
-use crate::watches::strip_managed_fields;
-
-/// The watch begins anew, with a list, this often: an idle one tells nothing of itself.
-const RELIST: Duration = Duration::from_mins(4);
+use crate::watches::{Alive, Cache, Exists, Heard, Touched, keep, strip_managed_fields};
 
 /// Policies that were not heard of for so long are not known any more: a list and its retries fit between.
 const LOST: Duration = Duration::from_mins(6);
+
+/// Events of one start: there may be hundreds of policies.
+const EVENTS: usize = 4;
 
 /// What is known of them.
 pub(crate) struct Policies {
@@ -42,32 +42,34 @@ pub(crate) struct Policies {
     heard: Heard,
 }
 
-/// When the watch was last heard of.
-#[derive(Clone)]
-struct Heard(Arc<Mutex<Instant>>);
-
-impl Heard {
-    fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn age(&self) -> Duration {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
-    }
-}
-
 impl Policies {
-    /// Begins to watch them. Each change wakes what waits, since it may wait for nothing; and each is told to `changed`.
+    /// Begins to watch them. Each change wakes what waits, since it may wait for nothing, and makes reports stale; and each
+    /// is told to `changed`.
     pub(crate) fn start(
         client: &Client,
         (stored, writer): (Store<ExecutionPolicy>, Writer<ExecutionPolicy>),
         namespaces: Store<Namespace>,
         waker: Waker,
         changed: mpsc::UnboundedSender<ExecutionPolicy>,
-        alive: mpsc::UnboundedSender<()>,
+        stale: Arc<Stale>,
+        alive: &Alive,
     ) -> Self {
-        let heard = Heard(Arc::new(Mutex::new(Instant::now())));
-        tokio::spawn(watch(Api::all(client.clone()), writer, heard.clone(), waker, changed, alive));
+        let heard = Heard::new();
+        let (api, cache) = (Api::all(client.clone()), Cache::of(writer, ()));
+        let on = move |touched: Vec<Touched<ExecutionPolicy>>| {
+            let there = touched.into_iter().filter(|one| one.exists == Exists::Yes);
+            there.for_each(|one| drop(changed.unbounded_send(one.object)));
+            waker.waiting();
+            stale.all();
+        };
+        alive.clone().spawn(keep(
+            api,
+            watcher::Config::default(),
+            strip_managed_fields,
+            cache,
+            Some(heard.clone()),
+            on,
+        ));
         Self { stored, namespaces, shelf: Shelf::default(), heard }
     }
 
@@ -115,52 +117,6 @@ impl Seen {
     }
 }
 
-/// Not [`crate::watches::watch`]: this one has to be known to live, and those that it wakes must find what it brought,
-/// after a list too.
-async fn watch(
-    api: Api<ExecutionPolicy>,
-    mut writer: Writer<ExecutionPolicy>,
-    heard: Heard,
-    waker: Waker,
-    changed: mpsc::UnboundedSender<ExecutionPolicy>,
-    alive: mpsc::UnboundedSender<()>,
-) {
-    loop {
-        let mut events = watching(api.clone(), watcher::Config::default()).default_backoff().boxed();
-        let relist = tokio::time::sleep(RELIST);
-        tokio::pin!(relist);
-        loop {
-            let event = tokio::select! {
-                () = &mut relist => break,
-                event = events.next() => event,
-            };
-            match event {
-                Some(Ok(event)) => {
-                    let event = event.modify(strip_managed_fields);
-                    writer.apply_watcher_event(&event);
-                    if !matches!(event, Event::Init) {
-                        heard.now();
-                    }
-                    match event {
-                        Event::Apply(object) => {
-                            drop(changed.unbounded_send(object));
-                            waker.waiting();
-                        }
-                        Event::InitApply(object) => drop(changed.unbounded_send(object)),
-                        Event::Delete(_) | Event::InitDone => waker.waiting(),
-                        Event::Init => {}
-                    }
-                }
-                Some(Err(error)) => warn!(kind = "ExecutionPolicy", %error, "a watch failed; it is begun anew"),
-                None => break,
-            }
-            if alive.is_closed() {
-                return;
-            }
-        }
-    }
-}
-
 /// Leaves of a namespace what is looked at: whoever may edit it chooses how large the rest is.
 pub(crate) fn strip(namespace: &mut Namespace) {
     strip_managed_fields(namespace);
@@ -186,13 +142,18 @@ pub(crate) async fn status(ctx: &Ctx, object: ExecutionPolicy) {
     }
 }
 
-/// Writes down what policies that do not enforce had against what starts: they may be newer than its admission.
-pub(crate) fn write_down(object: &CapabilityExecution, remarks: &[Remark]) {
-    for remark in remarks {
-        let (mode, objection) = match remark {
-            Remark::Warn(objection) => ("Warn", objection),
-            Remark::Audit(objection) => ("Audit", objection),
+/// Writes down what policies that do not enforce had against what starts: they may be newer than its admission. Told as
+/// Events, too: who tries a policy out looks there for whom it would have stopped.
+pub(crate) async fn write_down(ctx: &Ctx, object: &CapabilityExecution, remarks: &[Remark]) {
+    for (at, remark) in remarks.iter().enumerate() {
+        let (mode, kind, reason) = match remark {
+            Remark::Warn(_) => ("Warn", EventType::Warning, "PolicyWarned"),
+            Remark::Audit(_) => ("Audit", EventType::Normal, "PolicyAudited"),
         };
-        info!(target: "ccos::review", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = objection.by, mode, message = objection.to_string(), "an ExecutionPolicy that does not enforce would have denied");
+        let (by, message) = (&remark.objection().by, remark.objection().to_string());
+        info!(target: "ccos::review", namespace = object.namespace(), name = object.name_any(), uid = object.uid(), execution_policy = by, mode, message, "an ExecutionPolicy that does not enforce would have denied");
+        if at < EVENTS {
+            ctx.tell(object, kind, "Starting", reason, &format!("starts, though {message}")).await;
+        }
     }
 }

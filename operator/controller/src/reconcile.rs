@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build;
+use ccos_plan::build::egress::Proxy;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
 use ccos_plan::receipt::Claims;
+use ccos_plan::reported;
 use ccos_plan::retry;
 use ccos_plan::review::References;
 use ccos_plan::status::{self, Draft, Ended, Granted, Seen};
 use ccos_plan::step::{self, Permit};
 use ccos_plan::trust;
 use ccos_policy::Use;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
@@ -27,6 +29,7 @@ use crate::apply::{self, Applied};
 use crate::contexts;
 use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
+use crate::egress;
 use crate::error::Error;
 use crate::fence;
 use crate::orphans;
@@ -39,6 +42,13 @@ const CACHE_LAG: Duration = Duration::from_millis(100);
 
 /// How long the quota may count a pod that has ended, before it is tried again without word from its watch.
 const QUOTA_LAG: Duration = Duration::from_secs(1);
+
+/// For a runner that has reported to end, before its pod is deleted.
+const LAST: SignedDuration = SignedDuration::from_secs(30);
+/// How long the controller may take to look at a provider, before that is looked for without word from its watch.
+const UNSETTLED: Duration = Duration::from_secs(10);
+/// How soon the egress proxy is looked for again.
+const PROXY_LAG: Duration = Duration::from_secs(2);
 
 /// A pod whose labels were taken away is out of the watch's sight: its end has to be looked for.
 const UNWATCHED: Duration = Duration::from_secs(2);
@@ -89,6 +99,11 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     found.may_use = dereference::may_use(&ctx.client, object, &claims.requester).await?;
     let policies = ctx.policies.seen(object)?;
     found.policing = policies.policing(&claims.requester);
+    let settled = found.provider.as_ref().is_none_or(trust::is_settled);
+    if !settled && !step::cancelled(object) {
+        // Its status wakes us.
+        return Ok(Action::requeue(UNSETTLED));
+    }
     let granted = match step::permit(object, claims, &found, &ctx.cluster, now) {
         Permit::Granted(granted) => granted,
         Permit::Refused(end) => return refuse(object, ctx, &end, now).await,
@@ -101,17 +116,25 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         Ok(class) => class,
         Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
     };
+    let proxy = match egress::proxy(ctx, &granted.admitted).await? {
+        Ok(proxy) => proxy,
+        Err(missing) => return without_runtime(object, ctx, &granted, &missing, now).await,
+    };
     ctx.queue.runtime_found(&uid(object));
     if !contexts::quota_is_there(ctx, &object.namespace().unwrap_or_default(), now).await? {
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
+    }
+    // For each attempt anew, like the right to use: between admission and start it may have been taken away.
+    if let Some(denials) = dereference::unreadable(&ctx.client, object, &granted.claims.requester).await? {
+        return refuse(object, ctx, &step::unreadable(object, &denials), now).await;
     }
     let gone = || Turn::wait("its context is gone");
     let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, (class, &policies), ctx));
     if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &wait.message, now).await;
     }
-    let started = start(object, ctx, &granted, &found, now).await;
+    let started = start(object, ctx, &granted, (&found, proxy.as_ref()), now).await;
     if !matches!(&started, Ok(Started::Pod)) {
         ctx.queue.release(&uid(object));
         ctx.waker.peers(object);
@@ -147,10 +170,10 @@ async fn start(
     object: &CapabilityExecution,
     ctx: &Ctx,
     granted: &Granted,
-    found: &References,
+    (found, proxy): (&References, Option<&Proxy>),
     now: Timestamp,
 ) -> Result<Started, Error> {
-    let Some(children) = step::children(object, granted, found, &ctx.cluster) else {
+    let Some(children) = step::children(object, granted, found, &ctx.cluster, (&ctx.operator, proxy)) else {
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
@@ -158,9 +181,9 @@ async fn start(
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
             ctx.metrics.started();
-            policies::write_down(object, granted.admitted.remarks());
             let draft = Draft::of(object, now).starting(granted, &pod.name_any());
             update_status(&ctx.client, object, draft).await?;
+            policies::write_down(ctx, object, granted.admitted.remarks()).await;
             Ok(Started::Pod)
         }
         Applied::QuotaLags(message) => {
@@ -183,7 +206,7 @@ async fn start(
 /// There is a pod: what does it show, and may it go on?
 async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let name = pod.name_any();
-    let seen = status::observe(pod);
+    let seen = observe(object, pod, ctx);
     if status::attempted(object).is_none() {
         // Made by a controller that did not live to say so. What it decided is in the receipt.
         return adopt(object, pod, ctx, now).await;
@@ -196,7 +219,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         };
         return attempt_ended(object, ctx, &name, &ended, now).await;
     }
-    let breach = fence::breached(object, ctx).await?;
+    let breach = fence::breached(object, pod, ctx).await?;
     if status::stopping(object).is_some() {
         apply::delete_pod(&ctx.client, pod).await?;
         return Ok(Action::requeue(UNWATCHED));
@@ -229,6 +252,21 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
     Ok(wake.into_iter().flatten().min().map_or_else(Action::await_change, |at| until(at, now)))
 }
 
+/// What a pod shows, or what its runner has told us of its end before the kubelet did. An attempt that is followed by
+/// another ends with its pod.
+fn observe(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Seen {
+    let shown = status::observe(pod);
+    if matches!(shown, Seen::Ended(_)) {
+        return shown;
+    }
+    let stopping = status::stopping(object);
+    let told = ctx.told.of(pod).filter(|(report, _)| stopping.is_some() || reported::is_conclusive(report));
+    let Some((report, at)) = told else { return shown };
+    let ended = reported::ended(pod, report, at);
+    let end = stopping.as_ref().unwrap_or(&ended.end);
+    if retry::again(object, end) { shown } else { Seen::Ended(Box::new(ended)) }
+}
+
 /// A pod whose making was not written down.
 async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
     let Some(object) = dereference::whole(&ctx.client, cached).await? else { return Ok(Action::await_change()) };
@@ -237,6 +275,9 @@ async fn adopt(cached: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timestam
     let draft = match receipt(object, ctx).await? {
         Ok(claims) => {
             let found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
+            if found.provider.as_ref().is_some_and(|provider| !trust::is_settled(provider)) {
+                return Ok(Action::requeue(UNSETTLED));
+            }
             let draft = Draft::of(object, now);
             match step::permit(object, claims, &found, &ctx.cluster, now) {
                 Permit::Granted(granted) => draft.starting(&granted, &pod.name_any()),
@@ -287,8 +328,13 @@ fn deleted(ended: Ended) -> Ended {
 
 /// It is over: no pod may live on, and its time to live runs.
 async fn retire(object: &CapabilityExecution, pod: Option<&Pod>, ctx: &Ctx, now: Timestamp) -> Result<Action, Error> {
-    if let Some(pod) = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_))) {
-        apply::delete_pod(&ctx.client, pod).await?;
+    let lives = pod.filter(|pod| !matches!(status::observe(pod), Seen::Ended(_)));
+    if let Some(pod) = lives {
+        match ctx.told.of(pod).and_then(|(_, at)| at.checked_add(LAST).ok()).filter(|by| *by > now) {
+            // Its runner ends by itself, and what is in the log stays readable.
+            Some(by) => return Ok(until(by, now)),
+            None => apply::delete_pod(&ctx.client, pod).await?,
+        }
     } else if ctx.queue.release(&uid(object)) {
         ctx.waker.peers(object);
     }
@@ -318,6 +364,7 @@ async fn hold(
         ctx.waits(object, reason).await?;
     }
     if update_status(&ctx.client, object, Draft::of(object, now).waiting(granted, reason, message)).await? && first {
+        ctx.metrics.waited(reason.as_str());
         ctx.tell(object, EventType::Normal, "Queued", reason.as_str(), message).await;
         if reason != WaitReason::CapacityExhausted {
             // It no longer stands in the way of those behind it.
@@ -330,7 +377,7 @@ async fn hold(
     Ok(expires.map_or_else(Action::await_change, |at| until(at, now)))
 }
 
-/// It waits for its runtime, for a while.
+/// It waits for its runtime or for the egress proxy, for a while.
 async fn without_runtime(
     object: &CapabilityExecution,
     ctx: &Ctx,
@@ -346,7 +393,8 @@ async fn without_runtime(
         return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await;
     }
     hold(object, ctx, granted, WaitReason::RuntimeUnavailable, missing, now).await?;
-    Ok(until(deadline, now))
+    // RuntimeClasses and nodes are watched; the proxy's Service is not.
+    Ok(until(deadline.min(now + PROXY_LAG), now))
 }
 
 /// It ends without ever having had a pod.

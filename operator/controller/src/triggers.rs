@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use ccos_crds::execution::{ContextKind, ProviderKind};
+use ccos_crds::security_context::SecurityContextStatus;
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy,
-    SecurityContext,
+    SecurityContext, conditions,
 };
 use ccos_plan::build::names::{self, MANAGED_BY};
-use ccos_plan::status;
 use ccos_plan::trust::{LIST_LABEL, TRUST_ROOT};
+use ccos_plan::{rescan, status};
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota};
@@ -30,11 +31,13 @@ use crate::orphans;
 use crate::policies::{self, Policies};
 use crate::queue::Queue;
 use crate::reconcile::reconcile;
+use crate::reports::Told;
+use crate::rescan::{self as scan, Reports, Stale};
 use crate::rights;
 use crate::supply::{self, lists::Lists};
 use crate::turn::line;
 use crate::waker::Waker;
-use crate::watches::{Exists, Stores, Touched, strip_inputs, strip_managed_fields, watch, watch_all};
+use crate::watches::{Alive, Cache, Exists, Stores, Touched, keep, strip_inputs, strip_managed_fields, watch};
 
 /// How many executions are looked at at one time: more would only queue up at the API server.
 const CONCURRENCY: u16 = 16;
@@ -66,15 +69,16 @@ const PAGE: u32 = 50;
 pub(crate) fn start(
     client: &Client,
     namespace: &str,
-    queue: &Arc<Queue>,
+    (queue, told): (&Arc<Queue>, &Arc<Told>),
     changed: &Arc<Changed>,
     lists: &Lists,
     metrics: &Metrics,
-) -> (Stores, Policies, Waker, Triggers) {
+    stale: &Arc<Stale>,
+) -> (Stores, Policies, Reports, Waker, Triggers) {
     let all = watcher::Config::default;
     let managed = || all().labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
-    // No watch may end unnoticed: the sender of each is dropped with its task.
-    let (alive, ended) = mpsc::unbounded();
+    // No watch may end unnoticed.
+    let (alive, ended) = Alive::new();
     let (wake, woken) = mpsc::unbounded();
 
     let (executions, executions_writer) = reflector::store();
@@ -83,11 +87,14 @@ pub(crate) fn start(
     let (to_orphans, orphans_rx) = mpsc::unbounded();
     let (to_executions, executions_rx) = mpsc::unbounded();
     let (to_gone, gone) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, alive.clone(), {
+    watch(Api::all(client.clone()), all().page_size(PAGE), strip_inputs, executions_writer, &alive, {
         let (waker, queue, pods, to_orphans) = (waker.clone(), Arc::clone(queue), pods.clone(), to_orphans.clone());
-        let changed = Arc::clone(changed);
+        let (changed, stale) = (Arc::clone(changed), Arc::clone(stale));
         move |touched: Touched<CapabilityExecution>| {
-            let Touched { before: _, object, exists } = touched;
+            let Touched { before, object, exists } = touched;
+            if exists == Exists::No || before.is_none_or(|before| rescan::execution_changed(&before, &object)) {
+                stale.scope(object.namespace());
+            }
             if exists == Exists::No {
                 // Nobody will reconcile it. Its place is free once its pod has ended.
                 queue.runtime_found(&object.uid().unwrap_or_default());
@@ -104,10 +111,14 @@ pub(crate) fn start(
         }
     });
 
-    watch(Api::all(client.clone()), managed(), strip_managed_fields, pods_writer, alive.clone(), {
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, pods_writer, &alive, {
         let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
+        let told = Arc::clone(told);
         move |touched: Touched<Pod>| {
             let Touched { before: _, object: pod, exists } = touched;
+            if exists == Exists::No {
+                told.forget(&pod);
+            }
             if orphans::has_execution(&pod, &executions) {
                 let namespace = pod.namespace().unwrap_or_default();
                 for owner in pod.owner_references() {
@@ -127,11 +138,14 @@ pub(crate) fn start(
 
     let (contexts, writer) = reflector::store();
     let (to_contexts, contexts_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
-        let waker = waker.clone();
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
+        let (waker, stale) = (waker.clone(), Arc::clone(stale));
         move |touched: Touched<SecurityContext>| {
-            let changed = is_news(&touched);
+            let (changed, ends) = (is_news(&touched), ends(&touched, |one| one.status.as_ref()));
             let object = touched.object;
+            if changed || ends {
+                stale.scope(object.namespace());
+            }
             if changed {
                 waker.under(ContextKind::SecurityContext, object.namespace().as_deref(), &object.name_any());
             }
@@ -140,10 +154,14 @@ pub(crate) fn start(
     });
     let (cluster_contexts, writer) = reflector::store();
     let (to_cluster_contexts, cluster_contexts_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
-        let waker = waker.clone();
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
+        let (waker, stale) = (waker.clone(), Arc::clone(stale));
         move |touched: Touched<ClusterSecurityContext>| {
+            if ends(&touched, |one| one.status.as_ref()) {
+                stale.all();
+            }
             if is_news(&touched) {
+                stale.all();
                 waker.under(ContextKind::ClusterSecurityContext, None, &touched.object.name_any());
             }
             drop(to_cluster_contexts.unbounded_send(touched.object));
@@ -152,19 +170,21 @@ pub(crate) fn start(
 
     let (providers, writer) = reflector::store();
     let (to_providers, providers_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
-        let waker = waker.clone();
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
+        let (waker, stale) = (waker.clone(), Arc::clone(stale));
         move |touched: Touched<CapabilityProvider>| {
             let object = touched.object;
+            stale.scope(object.namespace());
             waker.of(ProviderKind::CapabilityProvider, object.namespace().as_deref(), &object.name_any());
             drop(to_providers.unbounded_send(object));
         }
     });
     let (cluster_providers, writer) = reflector::store();
     let (to_cluster_providers, cluster_providers_rx) = mpsc::unbounded();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
-        let waker = waker.clone();
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
+        let (waker, stale) = (waker.clone(), Arc::clone(stale));
         move |touched: Touched<ClusterCapabilityProvider>| {
+            stale.all();
             waker.of(ProviderKind::ClusterCapabilityProvider, None, &touched.object.name_any());
             drop(to_cluster_providers.unbounded_send(touched.object));
         }
@@ -172,12 +192,12 @@ pub(crate) fn start(
 
     // A runtime, a quota or a key that comes wakes what waits for it; what runs does not mind.
     let (runtime_classes, writer) = reflector::store::<RuntimeClass>();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
         let waker = waker.clone();
         move |_| waker.waiting()
     });
     let (nodes, writer) = reflector::store();
-    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, alive.clone(), {
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
         let waker = waker.clone();
         move |touched: Touched<Node>| {
             // Nodes write their status all the time; only what decides whether a runtime is there counts.
@@ -187,7 +207,7 @@ pub(crate) fn start(
         }
     });
     let (quotas, writer) = reflector::store::<ResourceQuota>();
-    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, alive.clone(), {
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, &alive, {
         let waker = waker.clone();
         move |touched: Touched<_>| {
             let namespace = touched.object.namespace();
@@ -195,20 +215,22 @@ pub(crate) fn start(
         }
     });
     let (namespaces, writer) = reflector::store::<Namespace>();
-    watch(Api::all(client.clone()), all(), policies::strip, writer, alive.clone(), {
-        let waker = waker.clone();
+    watch(Api::all(client.clone()), all(), policies::strip, writer, &alive, {
+        let (waker, stale) = (waker.clone(), Arc::clone(stale));
         move |touched: Touched<Namespace>| {
             // Policies look at them.
             if touched.before.is_some_and(|before| before.metadata.labels != touched.object.metadata.labels) {
                 let name = touched.object.name_any();
+                stale.scope(Some(name.clone()));
                 waker.all(|one| one.namespace().as_ref() == Some(&name) && status::attempted(one).is_none());
             }
         }
     });
     let (to_policies, policies_rx) = mpsc::unbounded();
-    let policies = Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, alive.clone());
+    let policies =
+        Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, Arc::clone(stale), &alive);
     let (network_policies, writer) = reflector::store::<NetworkPolicy>();
-    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, alive.clone(), {
+    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, &alive, {
         let (waker, executions) = (waker.clone(), executions.clone());
         move |touched: Touched<NetworkPolicy>| {
             // Not at its creation, which comes before each pod.
@@ -225,7 +247,7 @@ pub(crate) fn start(
     });
     let (keys, writer) = reflector::store::<ConfigMap>();
     let only = all().fields("metadata.name=ccos-receipt-keys");
-    watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, alive.clone(), {
+    watch(Api::namespaced(client.clone(), namespace), only, strip_managed_fields, writer, &alive, {
         let waker = waker.clone();
         move |_| waker.waiting()
     });
@@ -246,19 +268,24 @@ pub(crate) fn start(
     };
     let (list_maps, writer) = reflector::store::<ConfigMap>();
     let labelled = all().labels(&format!("{LIST_LABEL}=true"));
-    watch_all(Api::namespaced(client.clone(), namespace), labelled, writer, alive.clone(), {
-        let (waker, lists, metrics) = (waker.clone(), lists.clone(), metrics.clone());
+    let read = {
+        let (waker, lists, metrics, stale) = (waker.clone(), lists.clone(), metrics.clone(), Arc::clone(stale));
         let (maps, all_providers) = (list_maps.clone(), all_providers.clone());
-        move || {
+        move |_| {
             if lists.read(&maps, &metrics) {
                 waker.all(|_| true);
                 all_providers();
+                stale.all();
             }
         }
-    });
+    };
+    let (api, cache) = (Api::namespaced(client.clone(), namespace), Cache::of(writer, ()));
+    alive.clone().spawn(keep(api, labelled, strip_managed_fields, cache, None, read));
     let (trust_roots, writer) = reflector::store::<ConfigMap>();
     let only = all().fields(&format!("metadata.name={TRUST_ROOT}"));
-    watch_all(Api::namespaced(client.clone(), namespace), only, writer, alive, all_providers);
+    let (api, cache) = (Api::namespaced(client.clone(), namespace), Cache::of(writer, ()));
+    alive.clone().spawn(keep(api, only, strip_managed_fields, cache, None, move |_| all_providers()));
+    let reports = Reports::start(client, stale, &alive);
 
     let stores = Stores {
         executions,
@@ -289,7 +316,7 @@ pub(crate) fn start(
         gone,
         ended,
     };
-    (stores, policies, waker, triggers)
+    (stores, policies, reports, waker, triggers)
 }
 
 /// Whether more than the status or a label of a context changed: of that, what runs under it need not hear.
@@ -299,6 +326,15 @@ fn is_news<K: kube::Resource>(touched: &Touched<K>) -> bool {
         (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
     };
     touched.exists == Exists::No || touched.before.as_ref().is_none_or(|before| of(before) != of(&touched.object))
+}
+
+/// Whether it is another thing now that a context has ended, or can't be understood.
+fn ends<K>(touched: &Touched<K>, status: impl Fn(&K) -> Option<&SecurityContextStatus>) -> bool {
+    let valid = |one: &K| {
+        let all = status(one).map_or(&[][..], |status| &status.conditions);
+        all.iter().find(|one| one.type_ == conditions::VALID).map(|one| one.status.clone())
+    };
+    touched.before.as_ref().is_some_and(|before| valid(before) != valid(&touched.object))
 }
 
 /// What of a node decides whether a runtime is there.
@@ -355,6 +391,7 @@ impl Triggers {
             () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
             () = contexts::rounds(&ctx) => {},
             () = rights::rounds(&ctx) => {},
+            () = scan::rounds(&ctx) => {},
             () = each(gone, |object| ctx.vanished(object)) => {},
             _ = ended.next() => {},
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use kube::api::Api;
 use kube::client::Body;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
 use tower::util::MapRequestLayer;
@@ -81,77 +83,160 @@ pub(crate) enum Exists {
     No,
 }
 
-/// Keeps a cache, and tells of each object that was touched. What `strip` takes out of an object is not kept. `alive` is
-/// dropped when the watch ends, which it never should.
+/// Says when the task that holds it ends, which none should.
+#[derive(Clone)]
+pub(crate) struct Alive(mpsc::UnboundedSender<()>);
+
+/// One for each task.
+struct Guard(mpsc::UnboundedSender<()>);
+
+impl Alive {
+    /// And what hears of it.
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<()>) {
+        let (ended, hears) = mpsc::unbounded();
+        (Self(ended), hears)
+    }
+
+    /// Runs a task.
+    pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(async move {
+            // Of a panic, too.
+            let _guard = Guard(self.0);
+            task.await;
+        });
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Nobody hears it when the process ends.
+        drop(self.0.unbounded_send(()));
+    }
+}
+
+/// When a watch was last heard of.
+#[derive(Clone)]
+pub(crate) struct Heard(Arc<Mutex<Instant>>);
+
+impl Heard {
+    /// Just now.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
+/// A watch that has to be known to live begins anew, with a list, this often: an idle one tells nothing of itself.
+const RELIST: Duration = Duration::from_mins(4);
+
+/// Keeps a cache, and tells of each object that was touched, once the cache has it.
 pub(crate) fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
     strip: fn(&mut K),
-    mut writer: Writer<K>,
-    alive: mpsc::UnboundedSender<()>,
+    writer: Writer<K>,
+    alive: &Alive,
     mut on: impl FnMut(Touched<K>) + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let cache = writer.as_reader();
-    tokio::spawn(async move {
-        let mut events = Box::pin(watcher(api, config).default_backoff());
-        while let Some(event) = events.next().await {
+    let on = move |touched: Vec<Touched<K>>| touched.into_iter().for_each(&mut on);
+    alive.clone().spawn(keep(api, config, strip, Cache::of(writer, ()), None, on));
+}
+
+/// Keeps a cache for ever, and tells what was touched, all of a list together. Of `heard`, where it is given, somebody may
+/// ask whether the watch lives.
+pub(crate) async fn keep<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    strip: fn(&mut K),
+    mut cache: Cache<K>,
+    heard: Option<Heard>,
+    mut on: impl FnMut(Vec<Touched<K>>),
+) where
+    K: Resource<DynamicType: Clone + Eq + Hash> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    loop {
+        let mut events = watcher(api.clone(), config.clone()).default_backoff().boxed();
+        let relist = tokio::time::sleep(RELIST);
+        tokio::pin!(relist);
+        loop {
+            let event = tokio::select! {
+                () = &mut relist, if heard.is_some() => break,
+                event = events.next() => event,
+            };
             match event {
-                Ok(event) => {
-                    let event = event.modify(strip);
-                    let touched = match &event {
-                        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
-                            Some((object, Exists::Yes))
-                        }
-                        watcher::Event::Delete(object) => Some((object, Exists::No)),
-                        watcher::Event::Init | watcher::Event::InitDone => None,
-                    };
-                    let touched = touched.map(|(object, exists)| Touched {
-                        before: cache.get(&ObjectRef::from_obj(object)),
-                        object: object.clone(),
-                        exists,
-                    });
-                    writer.apply_watcher_event(&event);
-                    if let Some(touched) = touched {
+                Some(Ok(event)) => {
+                    // Its beginning is said before anything is asked of the API server: no sign of life.
+                    if let Some(heard) = heard.as_ref().filter(|_| !matches!(event, Event::Init)) {
+                        heard.now();
+                    }
+                    if let Some(touched) = cache.apply(event.modify(strip)) {
                         on(touched);
                     }
                 }
-                Err(error) => warn!(kind = %K::kind(&()), %error, "a watch failed; it is begun anew"),
+                Some(Err(error)) => warn!(kind = %K::kind(&cache.kind), %error, "a watch failed; it is begun anew"),
+                None => break,
             }
         }
-        drop(alive);
-    });
+    }
 }
 
-/// Keeps a cache, and tells each time that it is another as a whole: [`watch`] tells of an object that is listed before the
-/// cache has it.
-pub(crate) fn watch_all<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    mut writer: Writer<K>,
-    alive: mpsc::UnboundedSender<()>,
-    on: impl Fn() + Send + 'static,
-) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
-{
-    tokio::spawn(async move {
-        let mut events = Box::pin(watcher(api, config).default_backoff());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    let event = event.modify(strip_managed_fields);
-                    let whole = !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
-                    writer.apply_watcher_event(&event);
-                    if whole {
-                        on();
-                    }
-                }
-                Err(error) => warn!(kind = %K::kind(&()), %error, "a watch failed; it is begun anew"),
-            }
+/// A cache, and what it had before the list that is being read.
+pub(crate) struct Cache<K: Resource<DynamicType: Clone + Eq + Hash> + Clone + 'static> {
+    writer: Writer<K>,
+    store: Store<K>,
+    kind: K::DynamicType,
+    before: Vec<Arc<K>>,
+}
+
+impl<K: Resource<DynamicType: Clone + Eq + Hash> + Clone + 'static> Cache<K> {
+    pub(crate) fn of(writer: Writer<K>, kind: K::DynamicType) -> Self {
+        Self { store: writer.as_reader(), writer, kind, before: Vec::new() }
+    }
+
+    /// Brings it up to date. Answers with what was touched, or that it is in the middle of a list.
+    fn apply(&mut self, event: Event<K>) -> Option<Vec<Touched<K>>> {
+        if matches!(event, Event::Init) {
+            self.before = self.store.state();
         }
-        drop(alive);
-    });
+        let before = match &event {
+            Event::Apply(object) | Event::Delete(object) => self.store.get(&self.key(object)),
+            Event::Init | Event::InitApply(_) | Event::InitDone => None,
+        };
+        self.writer.apply_watcher_event(&event);
+        match event {
+            Event::Apply(object) => Some(vec![Touched { before, object, exists: Exists::Yes }]),
+            Event::Delete(object) => Some(vec![Touched { before, object, exists: Exists::No }]),
+            Event::InitDone => Some(self.listed()),
+            Event::Init | Event::InitApply(_) => None,
+        }
+    }
+
+    /// What a list touched: what is no longer there, which no event told of, then all that it has.
+    fn listed(&mut self) -> Vec<Touched<K>> {
+        let before = std::mem::take(&mut self.before).into_iter();
+        let mut before: HashMap<_, _> =
+            before.map(|object| ((self.key(&object), object.meta().uid.clone()), object)).collect();
+        let mut there = Vec::new();
+        for object in self.store.state() {
+            let before = before.remove(&(self.key(&object), object.meta().uid.clone()));
+            there.push(Touched { before, object: K::clone(&object), exists: Exists::Yes });
+        }
+        let gone = |object: Arc<K>| Touched { object: K::clone(&object), before: Some(object), exists: Exists::No };
+        before.into_values().map(gone).chain(there).collect()
+    }
+
+    fn key(&self, object: &K) -> ObjectRef<K> {
+        ObjectRef::from_obj_with(object, self.kind.clone())
+    }
 }
 
 /// What nothing here looks at, and is often the largest part.
@@ -198,3 +283,6 @@ impl WatchAges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,9 @@ pub const fn end(reason: EndReason) -> &'static str {
         EndReason::InvalidResult => {
             "print one JSON document on standard output, or write it to the file that CCOS_RESULT_FILE names; where the message names a part of it, make that fit outputSchema"
         }
-        EndReason::ResultTooLarge => "make the result smaller, or write it to a volume",
+        EndReason::ResultTooLarge => {
+            "make the result smaller than 1 MiB, or write it to a volume; one above 2 KiB that was lost is as the message says"
+        }
         EndReason::ContextExpired => "create a new execution once the context's spec.expiry lies in the future",
         EndReason::ContextChanged => {
             "compare what is required with what the context grants now: the message names what it no longer does"
@@ -113,7 +115,7 @@ pub const fn end(reason: EndReason) -> &'static str {
             "check that what the context's spec.volumes name exists in the execution's namespace"
         }
         EndReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node, or use another isolation"
+            "install the RuntimeClass that the message names on a node, or use another isolation; or enable the egress proxy, where the message names that"
         }
         EndReason::StartDeadlineExceeded => "look at the events of the pod: it did not start in time",
         EndReason::ConfinementFailed => {
@@ -142,7 +144,7 @@ pub const fn wait(reason: WaitReason) -> &'static str {
         WaitReason::Suspended => "set spec.desiredState to Running",
         WaitReason::Unschedulable => "make room in the cluster, or require less: the message is the scheduler's",
         WaitReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node; it is waited for until the start deadline"
+            "install what the message names: the RuntimeClass, on a node, or the egress proxy; it is waited for until the start deadline"
         }
     }
 }

@@ -33,9 +33,21 @@ fn rules(policy: &NetworkPolicy) -> Option<NetworkPolicySpec> {
     })
 }
 
-/// A pod whose labels were changed has left the network policy that selects it.
+/// How annotations begin by which runtimes are told to confine a pod less. What is built has none of them, so that whatever
+/// is found was written by somebody else: no gate of a node's own is trusted. Kata's `enable_annotations` lets those of its
+/// runtime and its agent through whatever it says, and they turn seccomp off, or take the pod out of its cgroup and its
+/// network.
+pub const RUNTIME_ANNOTATIONS: [&str; 2] = ["io.katacontainers.", "dev.gvisor."];
+
+/// A pod whose labels were changed has left the network policy that selects it; one that was given annotations for its
+/// runtime may be confined less than was built.
 #[must_use]
 pub fn drifted(object: &CapabilityExecution, pod: &Pod) -> Option<End> {
+    let for_the_runtime = |name: &&String| RUNTIME_ANNOTATIONS.iter().any(|prefix| name.starts_with(prefix));
+    if let Some(name) = pod.annotations().keys().find(for_the_runtime) {
+        let why = format!("somebody gave its pod the annotation {name:?}, which its runtime may obey");
+        return Some(End::new(EndReason::ConfinementFailed, why));
+    }
     let labels = pod.labels();
     let drifted = build::names::labels(object).iter().any(|(key, value)| labels.get(key) != Some(value));
     drifted.then(|| {

@@ -21,10 +21,6 @@ pub fn status() -> String {
     for (field, advice) in features.chain(ccos_policy::decide::UNENFORCED) {
         text.extend(["| ", field, " | ", advice, " |\n"]);
     }
-    text.push_str(
-        "\nFields of status that nothing fills in yet: `denials`, `deniedMore`, `result.configMapRef`, `usage.bytesSent`,\n\
-         `usage.bytesReceived`, `usage.connections`.\n",
-    );
     text
 }
 

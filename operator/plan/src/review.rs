@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 use crate::build;
 use crate::capacity::{Bounds, Weight};
 use crate::object::{AnyContext, AnyProvider, context_display, provider_kind};
+use crate::parsed::ParsedContexts;
 use crate::policing::Policing;
 use crate::trust::{self, Trust};
 use crate::wire::{self, FieldErrors};
@@ -49,6 +50,20 @@ pub fn review(object: &CapabilityExecution, found: &References, isolations: &Iso
     }
 }
 
+/// Decides an execution, as [`review`] does, with contexts that were parsed before.
+pub fn review_parsed(
+    object: &CapabilityExecution,
+    found: &References,
+    contexts: &ParsedContexts,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Verdict {
+    match asked(object, found, |context| contexts.read(context, now), isolations, now) {
+        Ok(question) => Verdict::Decided(question.decide()),
+        Err(errors) => Verdict::Invalid(errors),
+    }
+}
+
 /// What [`review`] decides.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -70,6 +85,16 @@ pub fn question(
     isolations: &Isolations,
     now: Timestamp,
 ) -> Result<Question, FieldErrors> {
+    asked(object, found, |context| wire::context(context, now), isolations, now)
+}
+
+fn asked(
+    object: &CapabilityExecution,
+    found: &References,
+    parse: impl FnOnce(&AnyContext) -> Result<Context, FieldErrors>,
+    isolations: &Isolations,
+    now: Timestamp,
+) -> Result<Question, FieldErrors> {
     let request = wire::request(&object.spec, now)?;
     let reference = &object.spec.context_ref;
     let context = match &found.context {
@@ -84,7 +109,7 @@ pub fn question(
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
         }
-        Some(context) => match wire::context(context, now) {
+        Some(context) => match parse(context) {
             Ok(parsed) => Found::Valid(parsed),
             Err(errors) => Found::Invalid(format!("{}: {errors}", context.display())),
         },
@@ -99,7 +124,10 @@ pub fn question(
             Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
         }
         Found::Valid(wire::Offered { capability, inputs }) => {
-            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            // The one part of a review whose work the requester chooses: not for whoever may not run anything here.
+            if !matches!(found.may_use, Use::Forbidden(_)) {
+                misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            }
             Found::Valid(capability)
         }
         Found::Missing(what) => Found::Missing(what),

@@ -1,7 +1,7 @@
 //! The structure of our kinds, as the API server holds objects to it: unknown and missing fields, types, choices and
 //! sizes. From the same schema that it is given, so that there is no second list.
 //!
-//! Patterns and CEL rules are left to it: what they say, [`crate::wire`] says too, and better. The webhook looks because
+//! CEL rules are left to it, and so are most patterns: what they say, [`crate::wire`] says too, and better. The webhook looks because
 //! the kinds may be newer than it is: a restriction that it does not know must be refused, not ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +73,36 @@ pub fn faults_of_part(kind: &str, part: &str, value: &Value, at: &str) -> Vec<Fi
     faults.0
 }
 
+/// As the schema has it, what it matches, and what to tell people.
+type Pattern = (&'static str, fn(&str) -> bool, &'static str);
+
+/// Patterns that nothing else looks at, each with what it means. Those of quantities, durations and capability ids are
+/// left to [`crate::wire`], which reads them.
+const PATTERNS: [Pattern; 3] = [
+    ("^[-._a-zA-Z0-9]+$", is_key, "letters, digits, '-', '.' and '_'"),
+    (
+        "^[A-Za-z_][A-Za-z0-9_]*$",
+        ccos_policy::pattern::name::is_name,
+        "letters, digits and '_', not beginning with a digit",
+    ),
+    (
+        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        is_label,
+        "lower-case letters, digits and '-', with a letter or a digit at both ends",
+    ),
+];
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+}
+
+fn is_label(text: &str) -> bool {
+    let is_end = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    is_end(text.bytes().next())
+        && is_end(text.bytes().next_back())
+        && text.bytes().all(|byte| is_end(Some(byte)) || byte == b'-')
+}
+
 struct Faults(Vec<FieldError>);
 
 impl Faults {
@@ -105,6 +135,7 @@ impl Faults {
                     }
                     Some(_) | None => self.length(schema, "Length", count, "characters", at),
                 }
+                self.pattern(schema, text, at);
                 let is_time = schema.get("format").and_then(Value::as_str) == Some("date-time");
                 if is_time && text.parse::<jiff::Timestamp>().is_err() {
                     let expected = "expected a moment by RFC 3339, such as 2027-01-31T12:00:00Z";
@@ -119,6 +150,14 @@ impl Faults {
                 let article = if matches!(kind, "object" | "array" | "integer") { "an" } else { "a" };
                 self.add(at, format!("expected {article} {kind}, but found {}", found(value)));
             }
+        }
+    }
+
+    fn pattern(&mut self, schema: &Value, text: &str, at: &str) {
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        let known = PATTERNS.iter().find(|(known, ..)| Some(*known) == pattern);
+        if let Some((.., expected)) = known.filter(|(_, matches, _)| !text.is_empty() && !matches(text)) {
+            self.add(at, format!("{}: expected {expected}", crate::wire::faults::quoted(text)));
         }
     }
 
@@ -262,6 +301,49 @@ mod tests {
         }
         let spec = json!({"contextRef": reference, "capabilityRef": capability});
         assert_eq!(of("CapabilityExecution", &spec), Vec::<String>::new());
+    }
+
+    #[test]
+    fn names_that_nothing_else_looks_at_are_looked_at() {
+        let volume = |name: &str| json!({"level": "Full", "volumes": [{"name": name, "mountPath": "/a"}]});
+        assert_eq!(of("SecurityContext", &volume("a-1")), Vec::<String>::new());
+        assert!(
+            of("SecurityContext", &volume("A"))[0].starts_with(r#"spec.volumes[0].name: "A": expected lower-case"#)
+        );
+        let reference = json!({"kind": "SecurityContext", "name": "c"});
+        let capability = json!({"kind": "CapabilityProvider", "name": "p", "id": "a.b"});
+        let env = |name: &str, key: &str| {
+            let env = json!([{"name": name, "secretKeyRef": {"name": "s", "key": key}}]);
+            of("CapabilityExecution", &json!({"contextRef": reference, "capabilityRef": capability, "env": env}))
+        };
+        assert_eq!(env("A_1", "a.b-c_D"), Vec::<String>::new());
+        assert!(env("1A", "k")[0].starts_with(r#"spec.env[0].name: "1A": expected letters, digits and '_'"#));
+        assert!(env("A", "a/b")[0].starts_with(r#"spec.env[0].secretKeyRef.key: "a/b": expected letters"#));
+    }
+
+    /// One that is added to the kinds must be looked at somewhere, or offline nobody would.
+    #[test]
+    fn every_pattern_of_the_kinds_is_looked_at() {
+        fn patterns(schema: &Value, found: &mut BTreeSet<String>) {
+            match schema {
+                Value::Object(fields) => {
+                    found.extend(fields.get("pattern").and_then(Value::as_str).map(str::to_owned));
+                    fields.values().for_each(|schema| patterns(schema, found));
+                }
+                Value::Array(items) => items.iter().for_each(|schema| patterns(schema, found)),
+                _ => {}
+            }
+        }
+        let mut found = BTreeSet::new();
+        SPECS.iter().for_each(|(_, schema)| patterns(schema, &mut found));
+        let read_by_wire = [
+            r"^[0-9]{1,18}(\.[0-9]{1,3})?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+            "^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+            r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$",
+        ];
+        let known: BTreeSet<String> =
+            PATTERNS.iter().map(|(pattern, ..)| *pattern).chain(read_by_wire).map(str::to_owned).collect();
+        assert_eq!(found, known);
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! Status, from what was observed.
 
-use ccos_crds::execution::{Attempt, CapabilityExecutionStatus, DecisionStatus, Enforcement, ResultStatus, Usage};
+mod network;
+
+use ccos_crds::execution::{
+    Attempt, CapabilityExecutionStatus, ConfigMapRef, DecisionStatus, Enforcement, ResultStatus, Usage,
+};
 use ccos_crds::{CapabilityExecution, Duration, Quantity, conditions};
 use ccos_policy::{Admitted, Reason};
 use ccos_profile::{Proof, Report};
-use ccos_supply::schema::{Fault, Schema};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::Value;
 
-use crate::build::names::OUTPUT_SCHEMA;
 use crate::end::{End, EndReason, WaitReason};
 use crate::receipt::Claims;
+use crate::reported::{result_name, unfit};
+use crate::text::cut;
 use crate::wire::isolation_wire;
 
 /// The longest message of a condition, in bytes: the API allows 32 KiB.
@@ -151,6 +155,7 @@ impl Draft {
         // Of an earlier attempt.
         draft.status.enforcement = Vec::new();
         (draft.status.result, draft.status.usage) = (None, None);
+        (draft.status.denials, draft.status.denied_more) = (Vec::new(), None);
         draft.admitted(granted);
         draft.fenced();
         draft
@@ -250,7 +255,7 @@ impl Draft {
             self.set(conditions::STARTED, "True", "Running", "");
         }
         if let Some(report) = report {
-            self.reported(report, end);
+            self.reported(report, end, pod.unwrap_or_default());
         }
         // Cancelling takes nothing back of what was admitted.
         if pod.is_none() && end.reason != EndReason::Cancelled.as_str() {
@@ -271,8 +276,19 @@ impl Draft {
         self
     }
 
-    fn reported(&mut self, report: &Report, end: &End) {
-        let Report { version: _, end: _, message: _, exit_code: _, signal: _, result, usage, proven } = report;
+    fn reported(&mut self, report: &Report, end: &End, pod: &str) {
+        let Report {
+            version: _,
+            end: _,
+            message: _,
+            exit_code: _,
+            signal: _,
+            result,
+            result_digest,
+            usage,
+            proven,
+            network,
+        } = report;
         if end.reason == EndReason::ConfinementFailed.as_str() {
             self.set(conditions::ISOLATED, "False", end.reason, &end.message);
         } else if !proven.is_empty() {
@@ -295,6 +311,13 @@ impl Draft {
             self.status.result =
                 Some(ResultStatus { inline: Some(result.clone()), config_map_ref: None, sha256: None });
         }
+        if let Some(digest) = result_digest {
+            self.status.result = Some(ResultStatus {
+                inline: None,
+                config_map_ref: Some(ConfigMapRef { name: result_name(pod) }),
+                sha256: Some(digest.trim_start_matches("sha256:").to_owned()),
+            });
+        }
         if let Some(ccos_profile::Usage { cpu_time_millis, peak_memory_bytes, wall_time_millis, disk_bytes }) = usage {
             self.status.usage = Some(Usage {
                 cpu_time: Some(Duration(ccos_policy::limits::Millis(*cpu_time_millis).to_string())),
@@ -303,6 +326,9 @@ impl Draft {
                 disk_written: Some(Quantity(ccos_policy::Bytes(*disk_bytes).to_string())),
                 ..Usage::default()
             });
+        }
+        if let Some(network) = network {
+            network::write_down(network, &mut self.status);
         }
     }
 }
@@ -394,20 +420,16 @@ pub fn observe(pod: &Pod) -> Seen {
 /// is to read it as if it did.
 #[must_use]
 pub fn checked(ended: Ended, pod: &Pod) -> Ended {
-    let schema = pod.metadata.annotations.as_ref().and_then(|all| all.get(OUTPUT_SCHEMA));
-    let (Some(schema), true) = (schema, ended.end.reason == EndReason::Completed.as_str()) else { return ended };
-    let result = ended.report.as_ref().and_then(|report| report.result.as_ref()).unwrap_or(&Value::Null);
-    let faults = match Schema::parse(schema) {
-        Ok(schema) => schema.faults(result),
-        // It was read before it was admitted.
-        Err(faults) => faults,
-    };
-    if faults.is_empty() {
+    if ended.end.reason != EndReason::Completed.as_str() {
         return ended;
     }
-    let told: Vec<String> =
-        faults.into_iter().map(|Fault { pointer, message }| format!("result{pointer}: {message}")).collect();
-    let message = format!("it does not fit the capability's outputSchema: {}", told.join("; "));
+    let report = ended.report.as_ref();
+    if report.is_some_and(|report| report.result_digest.is_some()) {
+        // It was looked at before it was kept.
+        return ended;
+    }
+    let result = report.and_then(|report| report.result.as_ref()).unwrap_or(&Value::Null);
+    let Some(message) = unfit(pod, result) else { return ended };
     let report = ended.report.map(|report| Report { result: None, ..report });
     Ended { end: End::new(EndReason::InvalidResult, message), report, ..ended }
 }
@@ -443,7 +465,7 @@ fn terminated_end(pod: &Pod, terminated: &ContainerStateTerminated) -> Ended {
     }
 }
 
-fn report_message(report: &Report) -> String {
+pub(crate) fn report_message(report: &Report) -> String {
     match (report.message.is_empty(), report.exit_code, report.signal) {
         (false, _, _) => report.message.clone(),
         (true, Some(code), _) => format!("exit status {code}"),
@@ -491,13 +513,4 @@ pub fn start_failure(pod: &Pod) -> EndReason {
         ) => EndReason::ImagePullFailed,
         Some(_) | None => EndReason::StartDeadlineExceeded,
     }
-}
-
-/// The start of a text, in whole characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    if text.len() <= bytes {
-        return text;
-    }
-    let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..end).unwrap_or_default()
 }

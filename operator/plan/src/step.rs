@@ -2,13 +2,13 @@
 
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
-use ccos_policy::{Decision, OnExpiry, Reason, Use};
+use ccos_policy::{Decision, Denials, OnExpiry, Reason, Use};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::ResourceExt as _;
 
-use crate::build::{self, Order};
+use crate::build::{self, Operator, Order};
 use crate::cluster::ClusterProfile;
 use crate::end::{End, EndReason, WaitReason};
 use crate::object::{AnyContext, provider_kind};
@@ -91,6 +91,12 @@ pub fn permit(
     }
 }
 
+/// The end of an execution whose requester can't read any more what it would be given.
+#[must_use]
+pub fn unreadable(object: &CapabilityExecution, denials: &Denials) -> End {
+    End::denied(Reason::UseForbidden, rejection(object, denials))
+}
+
 /// The objects of a granted execution's attempt.
 #[must_use]
 pub fn children(
@@ -98,6 +104,7 @@ pub fn children(
     granted: &Granted,
     found: &References,
     cluster: &ClusterProfile,
+    (operator, proxy): (&Operator, Option<&build::egress::Proxy>),
 ) -> Option<build::Children> {
     let context = found.context.as_ref()?;
     let provider = found.provider.as_ref()?;
@@ -105,7 +112,9 @@ pub fn children(
         provider.spec().capabilities.iter().find(|capability| capability.id == object.spec.capability_ref.id)?;
     // Not the provider's own words: a tag would be looked up again, by the node.
     let image = trust::source(provider).image?;
-    Some(build::children(Order { object, admitted: &granted.admitted, context, capability, image: &image, cluster }))
+    let admitted = &granted.admitted;
+    let order = Order { object, admitted, context, capability, image: &image, cluster, operator, proxy };
+    Some(build::children(order))
 }
 
 /// Whether a node can run this isolation: its RuntimeClass exists, and a ready node has its handler.

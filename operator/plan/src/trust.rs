@@ -169,6 +169,16 @@ pub fn doubts(provider: &AnyProvider, trust: &Trust) -> Vec<String> {
     doubts
 }
 
+/// Whether the controller has looked at a provider as it is now, and found an answer. Until then nothing is known that could
+/// end what waits: a new version is looked up within moments, and a registry or a key that is away comes back.
+#[must_use]
+pub fn is_settled(provider: &AnyProvider) -> bool {
+    let state = |kind| provider.status().and_then(|status| condition(status, provider, kind)).map(|one| &one.status);
+    let pinned = image(provider).is_none_or(|(image, _)| image.tag().is_none() || state(conditions::PINNED).is_some());
+    let verified = demand(provider).is_none() || state(conditions::VERIFIED).is_some_and(|state| state != "Unknown");
+    pinned && verified
+}
+
 /// That a list can't be read, if one can't: then nothing is known not to be listed.
 #[must_use]
 pub fn unreadable(watchlist: &Watchlist) -> Option<String> {

@@ -2,9 +2,11 @@
 //! stopping at the first, so that a user fixes a file once.
 
 pub mod ceiling;
+mod connections;
 pub mod difference;
 mod enforce;
 mod grants;
+mod guest;
 mod instead;
 mod limits;
 mod network;
@@ -15,6 +17,7 @@ use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
 use crate::pattern::budget::Budget;
 use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
+pub use connections::MOST_PORTS;
 pub use enforce::UNENFORCED;
 use required::Required;
 
@@ -38,8 +41,9 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     grants::environment(&request.environment, &required, &mut denials);
     limits::check(&request.requires, capability, context, &mut denials);
     let isolation = enforce::isolation(request, context, &snapshot.isolations, &mut denials);
-    enforce::syntax(&required, context, isolation, &mut budget, &mut denials);
+    enforce::syntax(&required, context, (isolation, &snapshot.isolations), &mut budget, &mut denials);
     enforce::places(&required, context, &mut denials);
+    guest::memory(&required, context, isolation, &snapshot.isolations, &mut denials);
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);

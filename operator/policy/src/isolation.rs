@@ -32,6 +32,9 @@ pub struct IsolationProfile {
     pub runtime_class: Option<String>,
     /// Whether a process without privileges may make user and mount namespaces in it: what the view needs.
     pub user_namespaces: bool,
+    /// Whether what runs in it reaches destinations by name, through the cluster's egress proxy. Absent: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub egress: bool,
 }
 
 impl fmt::Display for Isolation {

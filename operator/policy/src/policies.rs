@@ -50,6 +50,16 @@ pub enum Remark {
     Audit(Objection),
 }
 
+impl Remark {
+    /// What is objected.
+    #[must_use]
+    pub const fn objection(&self) -> &Objection {
+        match self {
+            Self::Warn(objection) | Self::Audit(objection) => objection,
+        }
+    }
+}
+
 /// What one policy has against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Objection {

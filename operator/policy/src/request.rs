@@ -104,6 +104,8 @@ pub struct VolumeMount {
     pub mount_path: PathPattern,
     /// Those of a `ConfigMap` or a `Secret` are not writable.
     pub writable: bool,
+    /// An `emptyDir` of medium `Memory`.
+    pub in_memory: bool,
 }
 
 /// How much trust the context's author puts into the code.

@@ -4,9 +4,11 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod egress;
 pub mod mounts;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +27,12 @@ pub mod place {
     pub const REFERENCES: &str = "/ccos/references";
     /// An empty folder on which the runner builds the view.
     pub const VIEW: &str = "/ccos/view";
+    /// The pod's token for the operator's endpoint of reports. The kubelet renews it: read when it is used.
+    pub const REPORT_TOKEN: &str = "/ccos/tokens/report";
+    /// The folder with the token for the egress proxy, where the profile has one to reach.
+    pub const EGRESS: &str = "/ccos/egress";
+    /// The token itself.
+    pub const EGRESS_TOKEN: &str = "/ccos/egress/token";
     /// Where Kubernetes reads the termination message.
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
@@ -39,6 +47,19 @@ pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
 /// A result of up to this size, in bytes of JSON, is reported inline.
 pub const INLINE_RESULT_LIMIT: usize = 2048;
+
+/// The largest result, in bytes of JSON: a `ConfigMap` holds no more. One above [`INLINE_RESULT_LIMIT`] reaches the operator
+/// by its endpoint alone.
+pub const RESULT_LIMIT: usize = 1024 * 1024;
+
+/// The largest [`Delivery`], in bytes: a result may double in quotation, and the rest is a termination message.
+pub const DELIVERY_LIMIT: usize = 2 * RESULT_LIMIT + 64 * 1024;
+
+/// Whom the pod's token for the endpoint of reports is for.
+pub const REPORT_AUDIENCE: &str = "ccos-report";
+
+/// Different ports that a workload may connect to: each is a socket that the runner holds for it.
+pub const MAX_PORTS: usize = 64;
 
 /// All that the runner needs to confine and run one attempt. Paths are absolute, normalised (no `.`, `..`, empty
 /// segment, or trailing slash but for `/`), and as the workload will see them, unless said otherwise.
@@ -66,10 +87,26 @@ pub struct Profile {
     pub process_creation: ProcessCreation,
     /// The environment besides the runner's own `PATH`, `HOME`, `LANG` and `CCOS_*`.
     pub environment: BTreeMap<String, Text>,
+    /// What the workload may connect to; absent: nothing. A runner of before refuses a profile that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// The inputs.
     pub inputs: Inputs,
     /// Bounds of this attempt.
     pub limits: Limits,
+    /// Where the end is reported, besides the termination message; absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportTo>,
+}
+
+/// The operator's endpoint of reports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportTo {
+    /// An IP address with a port: the pod has no resolver.
+    pub address: SocketAddr,
+    /// The certificate that it shows, in PEM. No other is believed.
+    pub certificate: String,
 }
 
 /// Paths with all that is below them. What no list names does not exist in the view, but for the baseline.
@@ -103,6 +140,16 @@ pub enum ProcessCreation {
     Allowed,
     /// They fail with `EPERM`.
     Denied,
+}
+
+/// Destinations by name, and the proxy that connects to them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Egress {
+    /// The address of its Service.
+    pub proxy: SocketAddr,
+    /// As the proxy reads them, too.
+    pub rules: egress::Rules,
 }
 
 /// The digest of a profile's text, as the pod's command names it: `sha256:` and lower-case hexadecimal.
@@ -169,14 +216,32 @@ pub struct Report {
     /// The signal that ended it, where one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// The result, where there is one of at most [`INLINE_RESULT_LIMIT`] bytes.
+    /// The result, where there is one. In a termination message of at most [`INLINE_RESULT_LIMIT`] bytes, otherwise of
+    /// [`RESULT_LIMIT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+    /// In place of a result that the operator keeps: its [`digest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_digest: Option<String>,
     /// What it used; absent where the workload never started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// What was proven before the workload started.
     pub proven: Vec<Proof>,
+    /// What went over the network and what of it was refused; absent where the workload had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<egress::Usage>,
+}
+
+/// What a runner tells the operator's endpoint: the termination message to be, and the result that is too large for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Delivery {
+    /// As the termination message will have it.
+    pub report: Report,
+    /// The text whose digest the report has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
 }
 
 /// Why an attempt ended, as far as the runner can tell. The names are those of the design's reasons.
@@ -255,6 +320,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace";
         NETWORK: "permissions.network", "network namespace";
+        OUTBOUND: "permissions.network.outbound", "own names, egress proxy";
         COMMANDS: "permissions.system.commands", "noexec, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing";

@@ -2,14 +2,17 @@
 //!
 //! Three processes. The *runner* stays outside, with the pipes and timers ([`supervise`]). The *init* is the first
 //! process of new namespaces: it builds the view and stays to reap, measure and kill ([`init`]). The *workload* starts
-//! as the init's child, locks itself down, proves it and becomes the command ([`workload`]). Each has one thread.
+//! as the init's child, locks itself down, proves it and becomes the command ([`workload`]). Each has one thread, but for
+//! the runner where the workload may connect to something: a second one is the way out ([`relay`]).
 //!
 //! Nothing here knows Kubernetes or decides what is granted: a profile comes in, a report goes out
 //! ([`ccos_profile`]).
 
 mod canary;
 pub mod cpu;
+pub mod deliver;
 pub mod init;
+mod json;
 pub mod kernel;
 pub mod lockdown;
 pub mod messages;
@@ -18,6 +21,7 @@ pub mod path;
 pub mod pipes;
 pub mod prepare;
 pub mod prove;
+pub mod relay;
 pub mod report;
 pub mod request;
 pub mod resolve;
@@ -26,7 +30,7 @@ pub mod supervise;
 pub mod view;
 pub mod workload;
 
-use ccos_profile::{End, Report, place};
+use ccos_profile::{Delivery, End, Report, ReportTo, place};
 use rustix::io::Errno;
 
 use crate::canary::SharedMemory;
@@ -34,18 +38,20 @@ use crate::kernel::{Linux, fork_into};
 use crate::lockdown::NAMESPACES;
 use crate::outcome::Granted;
 use crate::pipes::Pipes;
+use crate::relay::Relay;
 use crate::supervise::Supervisor;
 
 /// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
 #[must_use]
 pub fn run(digest: &str) -> Report {
-    match attempt(digest) {
-        Ok(report) => report,
-        Err((end, message)) => report::failed(end, message),
-    }
+    let (delivery, to) = match attempt(digest) {
+        Ok(ended) => ended,
+        Err((end, message)) => (report::failed(end, message), None),
+    };
+    deliver::deliver(delivery, to.as_ref().map(|to| |text: &str, patience| deliver::post(to, text, patience)))
 }
 
-fn attempt(digest: &str) -> Result<Report, (End, String)> {
+fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> {
     let broken = |what: &'static str| move |errno: Errno| (End::InternalError, format!("{what}: {errno}"));
     // Before anything else: a signal that comes early must not be lost.
     let signals = signals::descriptor(&[libc::SIGTERM, libc::SIGINT, libc::SIGCHLD]).map_err(broken("signals"))?;
@@ -54,12 +60,24 @@ fn attempt(digest: &str) -> Result<Report, (End, String)> {
     let pipes = Pipes::new().map_err(broken("pipes"))?;
     // Kept until the end of the attempt: the proof looks for it.
     let _canary = SharedMemory::new().map_err(broken("shared memory"))?;
-    let plan = prepare::prepare(&request, &pipes).map_err(|error| (error.end(), chain(&error)))?;
+    let sockets = request.egress.as_ref().map(|_| relay::sockets::pair()).transpose().map_err(broken("sockets"))?;
+    let (sockets, hand_out) = sockets.unzip();
+    let plan = prepare::prepare(&request, &pipes, hand_out.as_ref()).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
     let refused = |errno| (End::ConfinementFailed, format!("namespaces: {errno}"));
     match fork_into(namespaces()).map_err(refused)? {
         None => init::run(&mut kernel(), plan, &pipes),
-        Some(init) => Ok(Supervisor::new(init, signals, pipes, limits).run()),
+        Some(init) => {
+            // The init's end: if it ends without a word, the relay must see that.
+            drop(hand_out);
+            let relay = request.egress.zip(sockets).map(|(order, from)| Relay::start(order, from)).transpose();
+            // With this process, the first of the pod's, the init ends.
+            let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
+            let Delivery { report, result } = Supervisor::new(init, signals, pipes, limits).run();
+            // Of code that never started there is nothing to tell.
+            let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
+            Ok((Delivery { report: Report { network, ..report }, result }, request.report))
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use ccos_profile::{End, INLINE_RESULT_LIMIT, Proof, Report, Usage, VERSION};
+use ccos_profile::{Delivery, End, INLINE_RESULT_LIMIT, Proof, RESULT_LIMIT, Report, Usage, VERSION, digest};
 use serde_json::Value;
 
+use crate::json::Syntax;
 use crate::messages::{Ended, ResultFile, Status};
 use crate::report::excerpt;
 
@@ -60,9 +61,9 @@ pub struct Granted {
     pub disk_bytes: u64,
 }
 
-/// The report.
+/// The report, and the result that is too large for it.
 #[must_use]
-pub fn report(seen: Seen) -> Report {
+pub fn delivery(seen: Seen) -> Delivery {
     let wall_time_millis = u64::try_from(seen.wall_time.as_millis()).unwrap_or(u64::MAX);
     let usage = Usage { wall_time_millis, ..seen.ended.as_ref().map_or(seen.fallback, |ended| ended.usage) };
     let (exit_code, signal) = match seen.ended.as_ref().map(|ended| ended.status) {
@@ -71,13 +72,38 @@ pub fn report(seen: Seen) -> Report {
         None => (None, None),
     };
     let Verdict { end, message, result } = verdict(&seen);
-    Report { version: VERSION, end, message, exit_code, signal, result, usage: Some(usage), proven: seen.proven }
+    let (inline, large) = match result {
+        None => (None, None),
+        Some(Output::Inline(value)) => (Some(value), None),
+        Some(Output::Large(text)) => (None, Some(text)),
+    };
+    let report = Report {
+        version: VERSION,
+        end,
+        message,
+        exit_code,
+        signal,
+        result: inline,
+        result_digest: large.as_ref().map(|text| digest(text.as_bytes())),
+        usage: Some(usage),
+        proven: seen.proven,
+        network: None,
+    };
+    Delivery { report, result: large }
 }
 
 struct Verdict {
     end: End,
     message: String,
-    result: Option<Value>,
+    result: Option<Output>,
+}
+
+/// A result, which is JSON.
+enum Output {
+    /// It fits into the termination message.
+    Inline(Value),
+    /// It does not. As the workload wrote it: as values it would need many times the memory.
+    Large(String),
 }
 
 fn ends(end: End, message: impl Into<String>) -> Verdict {
@@ -139,14 +165,15 @@ fn completed(seen: &Seen, file: &ResultFile) -> Verdict {
             return ends(End::InvalidResult, format!("the result file: expected a regular file, but found {why}"));
         }
     };
-    if bytes.trim_ascii().is_empty() {
+    let bytes = bytes.trim_ascii();
+    if bytes.is_empty() {
         return ends(End::Completed, "");
     }
-    match serde_json::from_slice::<Value>(bytes) {
-        Ok(value) => match value.to_string().len() {
-            size if size > INLINE_RESULT_LIMIT => too_large(from, Some(size)),
-            _inline => Verdict { end: End::Completed, message: String::new(), result: Some(value) },
-        },
+    if bytes.len() > RESULT_LIMIT {
+        return too_large(from, Some(bytes.len()));
+    }
+    match parsed(bytes) {
+        Ok(result) => Verdict { end: End::Completed, message: String::new(), result: Some(result) },
         Err(error) => ends(
             End::InvalidResult,
             format!("{from}: expected JSON, but found {}: {error}", excerpt(bytes, EXCERPT_BYTES)),
@@ -154,12 +181,22 @@ fn completed(seen: &Seen, file: &ResultFile) -> Verdict {
     }
 }
 
+fn parsed(bytes: &[u8]) -> Result<Output, serde_json::Error> {
+    // With white space a result may be longer than what is reported of it.
+    if bytes.len() <= 8 * INLINE_RESULT_LIMIT {
+        let value: Value = serde_json::from_slice(bytes)?;
+        if value.to_string().len() <= INLINE_RESULT_LIMIT {
+            return Ok(Output::Inline(value));
+        }
+    }
+    let text = std::str::from_utf8(bytes).map_err(serde::de::Error::custom)?;
+    serde_json::from_str::<Syntax>(text)?;
+    Ok(Output::Large(text.to_owned()))
+}
+
 fn too_large(from: &str, size: Option<usize>) -> Verdict {
     let found = size.map_or("more than is read".to_owned(), |size| size.to_string());
-    ends(
-        End::ResultTooLarge,
-        format!("{from}: expected at most {INLINE_RESULT_LIMIT} bytes of JSON, but found {found}"),
-    )
+    ends(End::ResultTooLarge, format!("{from}: expected at most {RESULT_LIMIT} bytes of JSON, but found {found}"))
 }
 
 #[cfg(test)]

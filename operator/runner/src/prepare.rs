@@ -13,14 +13,15 @@ use crate::lockdown::syscalls::{self, FilterError};
 use crate::lockdown::{Confinement, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
-use crate::prove::Probes;
+use crate::prove::{Outbound, Probes};
+use crate::relay::{self, dns};
 use crate::request::Request;
 use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
 use crate::view::plan::{PlanError, plan};
 use crate::view::rules::{INPUT_FILE, Rules, SHARED_SCRATCH};
 use crate::view::{Outside, OutsideError};
 use crate::workload::Command;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// `#!`, a path and one argument: what Linux reads of a script (execve(2)).
 const SCRIPT_HEAD_BYTES: usize = 256;
@@ -48,6 +49,8 @@ pub enum PrepareError {
     Interpreter { program: AbsolutePath, interpreter: String },
     #[error("command {program}: expected a file, but found a folder; write \"{program}/**\" for all below it")]
     Folder { program: AbsolutePath },
+    #[error("egress: expected a name that may be connected to, but all are blocked")]
+    NoName,
     #[error("canary {path}: expected a file to keep out of reach, but found none, so nothing could be proven")]
     Canary { path: &'static str },
 }
@@ -62,6 +65,7 @@ impl PrepareError {
             | Self::Plan(_)
             | Self::Filter(_)
             | Self::Folder { .. }
+            | Self::NoName
             | Self::Canary { .. } => End::ConfinementFailed,
             // As shells say it: 127 for what is not there.
             Self::Command { .. } | Self::NotExecutable { .. } | Self::Interpreter { .. } => End::NonZeroExit,
@@ -73,7 +77,7 @@ impl PrepareError {
 ///
 /// # Errors
 /// [`PrepareError`], before anything was changed.
-pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
+pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> Result<Plan, PrepareError> {
     let outside = Outside::open(request)?;
     let command = find_command(request, &outside)?;
     check_programs(&request.programs, &outside)?;
@@ -90,7 +94,8 @@ pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
             canaries: canaries()?,
             blocked: rules.out_of_reach().cloned().collect(),
             steps: steps.clone(),
-            outside: outside_address(),
+            outside: [outside_address()].into_iter().chain(request.egress.as_ref().map(|order| order.proxy)).collect(),
+            outbound: request.egress.as_ref().map(outbound).transpose()?,
             shared_memory: SharedMemory::KEY,
             scratch: AbsolutePath::literal(SHARED_SCRATCH[0]),
             disk_bytes: request.disk_bytes,
@@ -99,7 +104,13 @@ pub fn prepare(request: &Request, pipes: &Pipes) -> Result<Plan, PrepareError> {
             granted_names: request.environment.keys().cloned().collect(),
             given_names: started.names().collect::<BTreeSet<_>>(),
         },
-        isolation: Isolation { uid: request.uid, gid: request.gid, disk_bytes: request.disk_bytes, steps },
+        isolation: Isolation {
+            uid: request.uid,
+            gid: request.gid,
+            disk_bytes: request.disk_bytes,
+            relay: request.egress.as_ref().zip(hand_out).map(|(order, to)| (order.ports.clone(), to.as_raw_fd())),
+            steps,
+        },
         confinement: Confinement {
             input: AbsolutePath::literal(INPUT_FILE),
             outputs: (pipes.output.1.as_raw_fd(), pipes.error.1.as_raw_fd()),
@@ -166,10 +177,20 @@ fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
         place::IMAGE,
         place::VOLUMES,
         place::REFERENCES,
+        place::EGRESS_TOKEN,
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
     ];
     let all = must.into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
     Ok(all.map(AbsolutePath::literal).collect())
+}
+
+/// What the proof asks the relay for: one name, and a port that nobody may connect to.
+fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
+    let mut names = order.names.clone();
+    let (name, address) = names.sample().ok_or(PrepareError::NoName)?;
+    let question = dns::question(&name).ok_or(PrepareError::NoName)?;
+    let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
+    Ok(Outbound { name, address, question, closed: SocketAddr::from((address, closed)) })
 }
 
 fn outside_address() -> SocketAddr {

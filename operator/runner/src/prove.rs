@@ -4,8 +4,9 @@
 //! (gVisor did, more than once), and status lists only what was proven here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use ccos_policy::HostName;
 use ccos_profile::mechanism::{self, Mechanism};
 use ccos_profile::{ProcessCreation, Proof};
 use rustix::io::Errno;
@@ -14,6 +15,7 @@ use thiserror::Error;
 use crate::kernel::{Attempt, Kernel, Limit, Resource};
 use crate::lockdown::Confined;
 use crate::path::AbsolutePath;
+use crate::relay::dns;
 use crate::view::{Mode, Step};
 
 /// Scratch space is a tmpfs, which the kernel rounds up to pages.
@@ -31,8 +33,10 @@ pub struct Probes {
     pub blocked: Vec<AbsolutePath>,
     /// What the view was built from.
     pub steps: Vec<Step>,
-    /// An address that answers, or would, outside.
-    pub outside: SocketAddr,
+    /// Addresses that answer, or would, outside.
+    pub outside: Vec<SocketAddr>,
+    /// What may be connected to, if anything.
+    pub outbound: Option<Outbound>,
     /// Shared memory that exists outside.
     pub shared_memory: i32,
     /// A folder of the view that is writable.
@@ -47,6 +51,19 @@ pub struct Probes {
     pub granted_names: BTreeSet<String>,
     /// The names that execve(2) will be given.
     pub given_names: BTreeSet<String>,
+}
+
+/// What of the relay is tried.
+#[derive(Debug)]
+pub struct Outbound {
+    /// A name that may be connected to.
+    pub name: HostName,
+    /// What stands for it.
+    pub address: Ipv4Addr,
+    /// The question for it.
+    pub question: Vec<u8>,
+    /// Its address, with a port at which nothing may be connected to.
+    pub closed: SocketAddr,
 }
 
 /// A probe got through, or could not tell. The workload must not start.
@@ -101,6 +118,7 @@ impl Proven {
 
 const FILES: &str = mechanism::FILES.field;
 const NETWORK: &str = mechanism::NETWORK.field;
+const NAMES: &str = mechanism::OUTBOUND.field;
 const COMMANDS: &str = mechanism::COMMANDS.field;
 const PROCESSES: &str = mechanism::PROCESSES.field;
 const ENVIRONMENT: &str = mechanism::ENVIRONMENT.field;
@@ -125,7 +143,10 @@ pub fn prove(kernel: &mut dyn Kernel, _confined: Confined, probes: &Probes) -> R
     prover.files(probes)?;
     prover.commands(&probes.scratch)?;
     prover.mounts(&probes.steps)?;
-    prover.network(probes.outside)?;
+    prover.network(&probes.outside)?;
+    if let Some(outbound) = &probes.outbound {
+        prover.outbound(outbound)?;
+    }
     prover.processes(probes.process_creation)?;
     prover.environment(probes)?;
     prover.refused(IPC, &Attempt::SharedMemory(probes.shared_memory))?;
@@ -208,11 +229,26 @@ impl Prover<'_> {
         Ok(())
     }
 
-    fn network(&mut self, outside: SocketAddr) -> Result<(), ConfinementFailed> {
-        self.refused(NETWORK, &Attempt::Connect(outside))?;
-        self.refused(NETWORK, &Attempt::Send(outside))?;
+    fn network(&mut self, outside: &[SocketAddr]) -> Result<(), ConfinementFailed> {
+        for address in outside {
+            self.refused(NETWORK, &Attempt::Connect(*address))?;
+            self.refused(NETWORK, &Attempt::Send(*address))?;
+        }
         self.refused(NETWORK, &Attempt::PacketSocket)?;
         self.proven(mechanism::NETWORK);
+        Ok(())
+    }
+
+    /// Names are answered, by whom they must be: the rest of what the relay does is its own to refuse, and the proxy's.
+    fn outbound(&mut self, outbound: &Outbound) -> Result<(), ConfinementFailed> {
+        let Outbound { name, address, question, closed } = outbound;
+        self.refused(NAMES, &Attempt::ConnectClosed(*closed))?;
+        let probe = format!("ask {} for {name}", dns::SERVER);
+        let answer = self.kernel.ask(dns::SERVER, question);
+        let answer = answer.map_err(|errno| ConfinementFailed::Unclear { field: NAMES, probe, errno })?;
+        let found = dns::address(&answer).map_or("none".to_owned(), |address| address.to_string());
+        equal(NAMES, &format!("address of {name}"), &address.to_string(), &found)?;
+        self.proven(mechanism::OUTBOUND);
         Ok(())
     }
 

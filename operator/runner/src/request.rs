@@ -9,11 +9,15 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ccos_profile::{End, Files, Inputs, Limits, ProcessCreation, Profile, Text, VERSION, Volume, mounts, place};
+use ccos_profile::{
+    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, mounts, place,
+};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::path::{AbsolutePath, PathError};
+use crate::relay;
+use crate::relay::names::{Names, NamesError};
 use crate::view::rules::{INPUT_FILE, RESULT_FILE};
 
 /// A `ConfigMap` holds no more.
@@ -87,6 +91,9 @@ pub enum RequestError {
         /// What is wrong. Part of the text, so no source.
         source: PathError,
     },
+    /// What may be connected to can't be relayed.
+    #[error("egress: {0}")]
+    Names(#[from] NamesError),
     /// Anything else.
     #[error("{field}: expected {expected}, but found {found}")]
     Value {
@@ -138,12 +145,14 @@ pub struct Request {
     pub program_folders: Vec<AbsolutePath>,
     pub process_creation: ProcessCreation,
     pub environment: BTreeMap<String, String>,
+    pub egress: Option<relay::Order>,
     pub input: String,
     pub cpu_time: Duration,
     pub wall_time: Duration,
     pub disk_bytes: u64,
     pub file_descriptors: u64,
     pub threads: u64,
+    pub report: Option<ReportTo>,
 }
 
 /// Reads the profile and all that it refers to.
@@ -184,8 +193,10 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         program_folders,
         process_creation,
         environment,
+        egress,
         inputs,
         limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads },
+        report,
     } = profile;
     if version != VERSION {
         return Err(RequestError::Version(version.into()));
@@ -206,6 +217,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         program_folders: paths("programFolders", &program_folders)?,
         process_creation,
         environment: environment_of(environment)?,
+        egress: egress.map(egress_of).transpose()?,
         input: input_of(inputs)?,
         cpu_time: Duration::from_millis(at_least("limits.cpuTimeMillis", cpu_time_millis, 1)?),
         wall_time: Duration::from_millis(at_least("limits.wallTimeMillis", wall_time_millis, 1)?),
@@ -213,6 +225,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         file_descriptors: at_least("limits.fileDescriptors", file_descriptors, LEAST_DESCRIPTORS)?,
         threads: at_least("limits.threads", threads, 1)?,
         arguments: command,
+        report,
     };
     if let Some(text) = request.arguments.iter().find(|text| text.contains('\0')) {
         return Err(value("command", "no NUL", &format!("{text:?}")));
@@ -270,6 +283,12 @@ fn environment_of(given: BTreeMap<String, Text>) -> Result<BTreeMap<String, Stri
     all.insert("CCOS_INPUT_FILE".to_owned(), INPUT_FILE.to_owned());
     all.insert("CCOS_RESULT_FILE".to_owned(), RESULT_FILE.to_owned());
     Ok(all)
+}
+
+fn egress_of(Egress { proxy, rules }: Egress) -> Result<relay::Order, RequestError> {
+    let names = Names::new(&rules)?;
+    let ports = names.ports().ok_or(NamesError::TooManyPorts)?.into_iter().collect();
+    Ok(relay::Order { names, ports, proxy, token: place::EGRESS_TOKEN.into() })
 }
 
 fn input_of(inputs: Inputs) -> Result<String, RequestError> {

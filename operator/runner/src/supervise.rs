@@ -9,7 +9,7 @@ mod streams;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use ccos_profile::{End, Report, Usage};
+use ccos_profile::{Delivery, End, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal};
 use crate::cpu;
 use crate::init::{KILL, MOST_RESULT_BYTES, TERMINATE};
 use crate::messages::{Setup, ended, setup};
-use crate::outcome::{Granted, Seen, Stop, report};
+use crate::outcome::{Granted, Seen, Stop, delivery};
 use crate::pipes::Pipes;
 use crate::report::failed;
 use crate::signals::arrived;
@@ -99,7 +99,7 @@ impl Supervisor {
 
     /// Until the end, whatever that is.
     #[must_use]
-    pub fn run(mut self) -> Report {
+    pub fn run(mut self) -> Delivery {
         while !self.is_over() {
             if let Err(errno) = self.wait() {
                 self.give_up(format!("poll: {errno}"));
@@ -282,7 +282,7 @@ impl Supervisor {
         self.stop.get_or_insert(Stop::Broken(why));
     }
 
-    fn conclude(mut self) -> Report {
+    fn conclude(mut self) -> Delivery {
         self.reap();
         self.sweep();
         let Self { setup: told, end, output, error, limits, stop, started, wall_time, fallback, .. } = self;
@@ -306,7 +306,7 @@ impl Supervisor {
         };
         let wall_time = wall_time.or(started.map(|started| started.elapsed())).unwrap_or_default();
         let (output, output_cut) = output.kept();
-        report(Seen {
+        delivery(Seen {
             proven,
             stop,
             ended,

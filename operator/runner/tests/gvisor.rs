@@ -24,9 +24,18 @@ fn answers(pod: Pod, expected: &[(&str, Value)]) -> Run {
     assert_eq!(run.report.end, End::Completed, "{run:#?}");
     let found = run.report.result.clone().unwrap_or_default();
     for (attack, answer) in expected {
-        assert_eq!(found.get(attack), Some(answer), "{attack}: {found:#}");
+        assert_eq!(found.get(attack), Some(answer), "{attack}: {found:#}\n{}", run.stderr);
     }
     run
+}
+
+/// May connect to `a.test` at 80 and to all of `b.test` at 8081, but for what is private there.
+fn names(name: &str) -> Pod {
+    let outbound = json!([
+        {"host": "a.test", "ports": [{"port": 80, "endPort": 80}]},
+        {"host": "*.b.test", "ports": [{"port": 8081, "endPort": 8081}]},
+    ]);
+    Pod::new(name).connects(&outbound, &json!([{"host": "private.b.test"}, {"cidr": "169.254.0.0/16"}]))
 }
 
 macro_rules! tests {
@@ -238,6 +247,123 @@ tests! {
             ("socket:16,3,0", json!("ok")), // routes
             ("socket:40,1,0", json!("EAFNOSUPPORT")), // AF_VSOCK
         ]);
+    }
+
+    granted_names_are_reached_by_programs_that_know_nothing_of_it {
+        let run = answers(names("names"), &[
+            ("fetch:a.test:80", json!("hello from a.test:80")),
+            ("fetch:x.b.test:8081", json!("hello from x.b.test:8081")),
+            ("fetch:A.TEST:80", json!("hello from a.test:80")),
+            ("resolve:a.test", json!(["127.192.0.1"])),
+            ("ask:a.test", json!("127.192.0.1")),
+            ("ask-tcp:y.x.b.test", json!("127.192.0.3")),
+            ("ask:a.test,28", json!("code 0")), // AAAA
+            ("ask-tcp:a.test,16", json!("code 0")), // TXT
+            ("open:/etc/resolv.conf", json!("# Answers for th")),
+            ("descriptors", json!([0, 1, 2])),
+        ]);
+        assert_eq!(run.asked, ["a.test:80 t0ken", "x.b.test:8081 t0ken", "a.test:80 t0ken"]);
+        let network = run.report.network.clone().unwrap();
+        assert_eq!((network.connections, network.denials, network.denied_more), (3, vec![], 0));
+        assert_eq!((network.bytes_sent, network.bytes_received), (3 * 18, 20 + 24 + 20));
+        let proven: Vec<_> = run.report.proven.iter().map(|proof| proof.field.as_str()).collect();
+        assert!(proven.contains(&"permissions.network.outbound"), "{proven:?}");
+    }
+
+    nothing_else_is_reached_and_what_was_tried_is_counted {
+        let run = answers(names("else"), &[
+            // Addresses: the world's, the API server's, the proxy's own, other name servers.
+            ("quick:connect:203.0.113.1:80", json!(["ENETUNREACH", true])),
+            ("quick:connect:10.96.0.1:443", json!(["ENETUNREACH", true])),
+            ("quick:connect:10.255.255.1:3128", json!(["ENETUNREACH", true])),
+            ("quick:connect:8.8.8.8:53", json!(["ENETUNREACH", true])),
+            ("quick:send:8.8.8.8:53", json!(["ENETUNREACH", true])),
+            ("quick:send:10.255.255.1:443", json!(["ENETUNREACH", true])),
+            ("quick:connect:[2001:db8::1]:80", json!(["ENETUNREACH", true])),
+            ("quick:connect:[::ffff:203.0.113.1]:80", json!(["ENETUNREACH", true])),
+            ("socket:2,3,1", json!("EPERM")), // raw ICMP
+            ("socket:17,3,0", json!("EAFNOSUPPORT")), // AF_PACKET
+            // Ports that nothing may be connected to at.
+            ("quick:connect:127.192.0.1:443", json!(["ECONNREFUSED", true])),
+            ("quick:connect:a.test:22", json!(["ECONNREFUSED", true])),
+            // Another's port, and an address that is nobody's.
+            ("quick:fetch:a.test:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:127.0.0.1:80", json!(["ECONNRESET", true])),
+            ("quick:fetch:127.200.0.1:80", json!(["ECONNRESET", true])),
+            // Other names, and data in labels.
+            ("quick:ask:evil.test", json!(["code 3", true])),
+            ("quick:ask-tcp:evil.test", json!(["code 3", true])),
+            ("quick:ask:c2VjcmV0LWRhdGE.evil.test,16", json!(["code 3", true])),
+            ("quick:ask:private.b.test", json!(["code 3", true])),
+            ("quick:ask:metadata.google.internal", json!(["code 3", true])),
+            // What the proxy refuses.
+            ("quick:fetch:blocked.b.test:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:many.b.test:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:gone.b.test:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:odd.b.test:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:mute.b.test:8081", json!(["ECONNRESET", true])),
+            // The way out itself.
+            ("open:/ccos/egress/token", json!("ENOENT")),
+            ("open:/proc/1/root/ccos/egress/token", json!("EACCES")),
+            ("open:/proc/self/root/ccos/egress/token", json!("ENOENT")),
+            ("list:/proc/1/fd", json!("EACCES")),
+            ("descriptors", json!([0, 1, 2])),
+            ("bind:127.0.0.53:53", json!("EADDRINUSE")),
+            ("listen:127.0.0.53:53", json!("EADDRINUSE")),
+            ("listen:127.192.0.1:80", json!("EADDRINUSE")),
+        ]);
+        let asked: Vec<_> = run.asked.iter().map(|line| line.split('.').next().unwrap()).collect();
+        assert_eq!(asked, ["blocked", "many", "gone", "odd", "mute"]);
+        let network = run.report.network.clone().unwrap();
+        let denials: Vec<_> = network.denials.iter().map(|one| (one.target.as_str(), one.reason.token(), one.count)).collect();
+        assert_eq!(denials, [
+            ("a.test:8081", "not-granted", 1),
+            ("127.0.0.1:80", "not-granted", 1),
+            ("127.200.0.1:80", "not-granted", 1),
+            ("evil.test.", "not-granted", 2),
+            ("c2VjcmV0LWRhdGE.evil.test.", "not-granted", 1),
+            ("private.b.test.", "not-granted", 1),
+            ("metadata.google.internal.", "not-granted", 1),
+            ("blocked.b.test:8081", "blocked", 1),
+            ("many.b.test:8081", "too-many-connections", 1),
+        ], "{run:#?}");
+        assert_eq!((network.connections, network.bytes_sent, network.bytes_received), (0, 0, 0));
+        assert!(run.stderr.contains("ccos: blocked.b.test:8081: refused: blocked"), "{}", run.stderr);
+        assert!(run.stderr.contains("ccos: gone.b.test:8081: unreachable"), "{}", run.stderr);
+    }
+
+    /// Without the relay's check, another name's port gets as far as the proxy.
+    a_port_of_another_name_reaches_the_proxy_without_the_relay_s_check {
+        let run = names("unchecked").sabotage("relay").attack(&["fetch:a.test:8081"]).run();
+        assert_eq!(run.asked, ["a.test:8081 t0ken"], "{run:#?}");
+    }
+
+    without_a_network_namespace_there_are_no_names {
+        let run = names("shared").sabotage("network").attack(&["started"]).run();
+        assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
+        assert!(run.report.message.contains("lock-down: listen for names"), "{run:#?}");
+    }
+
+    what_was_sent_before_the_end_arrives {
+        let run = names("fire").attack(&["fire:keeps.b.test:8081"]).run();
+        assert_eq!(run.asked, ["keeps.b.test:8081 t0ken", "fire and forget"], "{run:#?}");
+    }
+
+    the_relay_takes_no_thread_of_the_workload {
+        answers(names("relay-threads").limit("threads", 5), &[("threads", json!("4 then EAGAIN"))]);
+    }
+
+    rules_that_can_not_be_relayed_start_nothing {
+        let ports = json!([{"port": 1, "endPort": 65535}]);
+        for (outbound, message) in [
+            (json!([{"cidr": "10.0.0.0/8", "ports": [{"port": 1, "endPort": 1}]}]), "egress: cidr \"10.0.0.0/8\""),
+            (json!([{"host": "a.test", "ports": ports}]), "egress: expected at most 64 different ports"),
+            (json!([]), "egress: expected hosts, but found none"),
+        ] {
+            let run = Pod::new("no-relay").connects(&outbound, &json!([])).attack(&["started"]).run();
+            assert_eq!(run.report.end, End::InternalError, "{run:#?}");
+            assert!(run.report.message.contains(message), "{run:#?}");
+        }
     }
 
     system_calls_that_undo_the_view_are_refused {

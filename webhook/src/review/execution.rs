@@ -4,9 +4,9 @@ use ccos_crds::CapabilityExecution;
 use ccos_crds::RECEIPT_ANNOTATION;
 use ccos_crds::execution::DesiredState;
 use ccos_plan::receipt::{Claims, Keys, spec_digest};
-use ccos_plan::review::{References, Verdict as Reviewed, rejection, review, warnings};
+use ccos_plan::review::{References, Verdict as Reviewed, rejection, review_parsed, warnings};
 use ccos_plan::wire::{FieldError, FieldErrors};
-use ccos_plan::{Policing, Trust};
+use ccos_plan::{ParsedContexts, Policing, Trust};
 use ccos_policy::{Admitted, Decision, Denials, Isolations, Use};
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
@@ -17,6 +17,9 @@ use crate::admission::{Change, Request};
 use crate::receipt;
 use crate::references::Found;
 use crate::rights::{Question, Verb};
+
+/// What decides besides the objects: what the cluster can hold, what policies say, and what was parsed of contexts.
+pub type Rules<'a> = (&'a Isolations, &'a Policing, &'a ParsedContexts);
 
 /// Decides an execution that is being created. `refused` are the questions about the requester that were answered with
 /// no: all reasons are collected, so that a user fixes a file once.
@@ -29,7 +32,7 @@ pub fn decide(
     found: &Found,
     trust: &Trust,
     refused: &[Question],
-    (isolations, policing): (&Isolations, &Policing),
+    (isolations, policing, contexts): Rules<'_>,
     now: Timestamp,
 ) -> Result<Admitted, Refusal> {
     let Found { context, provider } = found.clone();
@@ -39,7 +42,7 @@ pub fn decide(
     let forbidden = Denials::from_vec(may_read.iter().map(|question| question.denial(requester)).collect());
     let (policing, trust) = (policing.clone(), trust.clone());
     let references = References { context, provider, may_use, policing, trust };
-    let denials = match review(object, &references, isolations, now) {
+    let denials = match review_parsed(object, &references, contexts, isolations, now) {
         Reviewed::Invalid(errors) => return Err(Refusal::Invalid(errors)),
         Reviewed::Decided(Decision::Admitted(admitted)) => match forbidden {
             None => return Ok(admitted),
@@ -110,12 +113,12 @@ pub fn confirmed(
     claims: &Claims,
     found: &Found,
     trust: &Trust,
-    (isolations, policing): (&Isolations, &Policing),
+    (isolations, policing, contexts): Rules<'_>,
     now: Timestamp,
 ) -> Verdict {
     // Nobody is asked again what the requester may do: the receipt is ours, moments old, and of this requester, this
     // spec and this context, so the question would be the same one.
-    let admitted = decide(object, requester, found, trust, &[], (isolations, policing), now)?;
+    let admitted = decide(object, requester, found, trust, &[], (isolations, policing, contexts), now)?;
     let (Some(context), Some(provider)) = (&found.context, &found.provider) else {
         return Err(Refusal::TryAgain("admitted without its references".to_owned()));
     };

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
 use ccos_plan::review::warnings;
-use ccos_plan::{Policing, Trust};
+use ccos_plan::{ParsedContexts, Policing, Trust};
 use ccos_policy::Reason;
 use ccos_supply::watchlist::Watchlist;
 use ccos_webhook::admission;
@@ -70,7 +70,8 @@ fn webhook(case: &Case) -> Said {
             Asked::Created(object) => {
                 let found = case.finds(&found);
                 // What only a cluster knows is not asked: of tags, signatures and lists `ccos check` says that it can't know.
-                let (rules, trust) = ((&Cluster::default().isolations, &Policing::NotAsked), Trust::Offline);
+                let (isolations, contexts) = (Cluster::default().isolations, ParsedContexts::default());
+                let (rules, trust) = ((&isolations, &Policing::NotAsked, &contexts), Trust::Offline);
                 let admitted = execution::decide(&object, &who, &found, &trust, &[], rules, now());
                 admitted.map(|admitted| warnings(&admitted, found.context.as_ref()))
             }

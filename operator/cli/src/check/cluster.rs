@@ -71,6 +71,8 @@ fn default_isolations() -> Isolations {
     let able = |class: Option<&str>, user_namespaces| IsolationProfile {
         runtime_class: class.map(str::to_owned),
         user_namespaces,
+        // Its default, and what it writes for those in which the code has a network namespace of its own.
+        egress: user_namespaces,
     };
     Isolations(
         [

@@ -208,9 +208,8 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
             list(&permissions.filesystem.execute),
             list(&permissions.filesystem.blocked)
         ),
-        mechanism::NETWORK => {
-            format!("out {}; in {}", list(&permissions.network.outbound), list(&permissions.network.inbound))
-        }
+        mechanism::NETWORK => format!("no address; in {}", list(&permissions.network.inbound)),
+        mechanism::OUTBOUND => list(&permissions.network.outbound),
         mechanism::COMMANDS if permissions.system.commands.is_empty() => {
             "the capability's own, and nothing else".to_owned()
         }
@@ -232,8 +231,9 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         _ => String::new(),
     };
     let row = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
-    let mut lines: Vec<String> =
-        mechanism::ALL.iter().map(|mechanism| row(mechanism.field, &what(mechanism), mechanism.name)).collect();
+    let connects = !permissions.network.outbound.is_empty();
+    let all = mechanism::ALL.iter().filter(|mechanism| **mechanism != mechanism::OUTBOUND || connects);
+    let mut lines: Vec<String> = all.map(|mechanism| row(mechanism.field, &what(mechanism), mechanism.name)).collect();
     lines.push(row("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(row("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines

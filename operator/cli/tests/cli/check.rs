@@ -182,6 +182,11 @@ fn what_the_webhook_would_call_invalid_is_invalid() {
     let cases = [
         (WORLD.replace(r#"read: ["/data/**"]}}"#, r#"read: ["/a/../b"]}}"#), "spec.permissions.filesystem.read[0]: "),
         (WORLD.replace("version: 1.0.0", "version: latest"), "spec.version: "),
+        (
+            WORLD.replace("Controlled", "Sandboxed").replace("[GVisor, Kata]", "[GVisor, Container]"),
+            "spec.isolation.allowed: level Sandboxed allows",
+        ),
+        (WORLD.replace("{name: data, mountPath", "{name: Data, mountPath"), r#"spec.volumes[0].name: "Data": "#),
         (WORLD.replace("memory: 512Mi", "memory: 512MB"), "spec.requires.limits.memory: "),
     ];
     for (text, field) in cases {
@@ -225,7 +230,11 @@ fn a_profile_says_what_the_cluster_can_do() {
 fn the_profile_without_a_file_is_the_charts_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/ccos/values.yaml");
     let values: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let chart: Isolations = serde_json::from_value(values["isolations"].clone()).unwrap();
+    let mut chart: Isolations = serde_json::from_value(values["isolations"].clone()).unwrap();
+    // As the template does.
+    for (isolation, profile) in &mut chart.0 {
+        profile.egress = values["egress"]["enabled"] == true && *isolation != ccos_policy::Isolation::Container;
+    }
     let Cluster { isolations, ceiling } = Cluster::default();
     assert_eq!(isolations, chart);
     assert_eq!(ceiling, ccos_plan::wire::ceiling(&values["ceiling"]).unwrap());

@@ -42,6 +42,7 @@ fn execution(signer: &SigningKey, status: &Value) -> CapabilityExecution {
         requester: Requester { user: "ann".to_owned(), ..Requester::default() },
         context_uid: "c".to_owned(),
         context_generation: 1,
+        volumes_digest: "sha256:0".to_owned(),
         provider_uid: "p".to_owned(),
         provider_generation: 1,
         source_digest: "sha256:1".to_owned(),

@@ -12,6 +12,7 @@ mod binary;
 mod can_i;
 mod check;
 mod diff;
+mod doctor;
 mod explain;
 mod krew;
 mod newcomer;

@@ -60,7 +60,10 @@ impl Registry {
     async fn serve(self) -> String {
         async fn answer(State(registry): State<Arc<Registry>>, method: Method, uri: Uri) -> Response {
             let Some((kind, content)) = registry.objects.get(uri.path()) else {
-                return (StatusCode::NOT_FOUND, "{}").into_response();
+                // As the distribution of the CNCF says it.
+                let errors =
+                    r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":"unknown tag"}]}"#;
+                return (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/json")], errors).into_response();
             };
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());

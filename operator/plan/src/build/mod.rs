@@ -1,7 +1,9 @@
 //! What an admitted execution becomes in a cluster. Nothing here can fail: all that can was parsed before.
 
+pub mod egress;
 pub mod names;
 pub mod network_policy;
+mod operator;
 mod pod;
 mod profile;
 pub mod quota;
@@ -18,6 +20,7 @@ use std::collections::BTreeMap;
 use crate::capacity::Weight;
 use crate::cluster::ClusterProfile;
 use crate::object::AnyContext;
+pub use operator::{Operator, REPORT_PORT};
 
 /// Memory that the runner's own processes may use, beside the workload's. Its static program holds 4 MiB, and up to
 /// 1 MiB of output.
@@ -38,13 +41,18 @@ pub struct Order<'a> {
     pub image: &'a Image,
     /// The cluster.
     pub cluster: &'a ClusterProfile,
+    /// The operator's endpoints.
+    pub operator: &'a Operator,
+    /// The egress proxy, where something is to be connected to.
+    pub proxy: Option<&'a egress::Proxy>,
 }
 
 /// The objects of one attempt, in the order in which they are applied: the pod last, since one that starts before its
 /// policy has an open first second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Denies all traffic of the pod, both ways.
+    /// Denies all traffic of the pod, both ways, but the runner's report, and the way to the egress proxy where something is
+    /// to be connected to.
     pub network_policy: NetworkPolicy,
     /// What the runner reads.
     pub profile: ConfigMap,
@@ -56,8 +64,9 @@ pub struct Children {
 #[must_use]
 pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
+    let connects = order.proxy.is_some() && egress::is_required(order.admitted);
     Children {
-        network_policy: network_policy::network_policy(order.object),
+        network_policy: network_policy::network_policy(order.object, order.operator, connects),
         pod: pod::pod(order, &plan),
         profile: profile::config_map(order.object, plan.text),
     }
@@ -69,8 +78,9 @@ pub fn children(order: Order<'_>) -> Children {
 #[must_use]
 pub fn weight(admitted: &Admitted, overhead: Weight) -> Weight {
     let limits = admitted.limits();
+    let runner = egress::runner_memory(egress::is_required(admitted));
     Weight {
-        memory: Bytes(limits.memory.0.saturating_add(RUNNER_MEMORY.0).saturating_add(overhead.memory.0)),
+        memory: Bytes(limits.memory.0.saturating_add(runner.0).saturating_add(overhead.memory.0)),
         cpu: Cores { millis: limits.cpu.millis.saturating_add(overhead.cpu.millis) },
     }
 }

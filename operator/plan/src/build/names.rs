@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::status;
 
 /// The label that selects the pod of one execution.
-pub const UID_LABEL: &str = "security.ccos.dev/execution-uid";
+pub const UID_LABEL: &str = ccos_profile::egress::EXECUTION_LABEL;
 /// The annotation of a pod with the schema that its result must fit: as it was when the pod was made, whatever becomes of
 /// the provider.
 pub const OUTPUT_SCHEMA: &str = "security.ccos.dev/output-schema";

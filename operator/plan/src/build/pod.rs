@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use ccos_crds::CapabilityExecution;
 use ccos_policy::{Bytes, Isolation};
-use ccos_profile::place;
+use ccos_profile::{REPORT_AUDIENCE, place};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath,
-    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
-    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
-use super::{Order, RUNNER_MEMORY, names};
+use super::{Order, egress, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
 const USER: i64 = 1000;
@@ -40,22 +41,21 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     } else {
         (&image.reference, &cluster.runner_image, RUNNER_VOLUME)
     };
-    let volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    let lifetime = lifetime(order);
+    let mut volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    volumes.add("/ccos/tokens", true, tokens(lifetime));
     let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{RUNNER_VOLUME}{}", place::RUNNER) };
-    let start_deadline = cluster.start_deadline_millis().unwrap_or_default();
-    let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
+    let schema = capability.output_schema.as_ref().map(|schema| (names::OUTPUT_SCHEMA, schema.as_str()));
+    let rules = plan.egress.as_deref().map(|rules| (ccos_profile::egress::ANNOTATION, rules));
+    let annotations: BTreeMap<String, String> =
+        schema.into_iter().chain(rules).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     Pod {
         metadata: ObjectMeta {
-            annotations: capability
-                .output_schema
-                .as_ref()
-                .map(|schema| BTreeMap::from([(names::OUTPUT_SCHEMA.to_owned(), schema.as_str().to_owned())])),
+            annotations: (!annotations.is_empty()).then_some(annotations),
             ..names::metadata(object, names::child(object))
         },
         spec: Some(PodSpec {
-            active_deadline_seconds: Some(
-                seconds(admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP),
-            ),
+            active_deadline_seconds: Some(lifetime),
             automount_service_account_token: Some(false),
             containers: vec![Container {
                 name: "runner".to_owned(),
@@ -70,7 +70,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 volume_mounts: Some(volumes.mounts),
                 ..Container::default()
             }],
-            // No resolver: names are answered by the runner, once a network can be granted.
+            // No resolver: names are answered by the runner.
             dns_policy: Some("None".to_owned()),
             dns_config: Some(PodDNSConfig {
                 nameservers: Some(vec!["127.0.0.53".to_owned()]),
@@ -99,6 +99,29 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
             ..PodSpec::default()
         }),
         status: None,
+    }
+}
+
+/// The longest time that a pod may live, in seconds.
+fn lifetime(order: Order<'_>) -> i64 {
+    let seconds = |millis: u64| i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX / 4);
+    let start_deadline = order.cluster.start_deadline_millis().unwrap_or_default();
+    seconds(order.admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP)
+}
+
+/// The pod's tokens, for the operator alone, and worth nothing once the pod is gone. The view does not show them.
+fn tokens(lifetime: i64) -> Volume {
+    let report = ServiceAccountTokenProjection {
+        audience: Some(REPORT_AUDIENCE.to_owned()),
+        // As long as the pod, within what the API allows: the kubelet need not renew it, though it does.
+        expiration_seconds: Some(lifetime.clamp(600, 1 << 32)),
+        path: "report".to_owned(),
+    };
+    let source = VolumeProjection { service_account_token: Some(report), ..VolumeProjection::default() };
+    Volume {
+        name: "tokens".to_owned(),
+        projected: Some(ProjectedVolumeSource { default_mode: None, sources: Some(vec![source]) }),
+        ..Volume::default()
     }
 }
 
@@ -168,6 +191,9 @@ fn volumes(
             },
         );
     }
+    if plan.egress.is_some() {
+        volumes.add(place::EGRESS, true, egress::token());
+    }
     for (at, reference) in plan.references.iter().enumerate() {
         volumes.add(&format!("{}/{at}", place::REFERENCES), true, reference_volume(at, reference));
     }
@@ -220,7 +246,8 @@ fn reference_volume(at: usize, reference: &Reference<'_>) -> Volume {
 /// Requests equal limits: what was granted is what is there, and what the quota counts.
 fn resources(order: Order<'_>) -> ResourceRequirements {
     let limits = order.admitted.limits();
-    let memory = Bytes(limits.memory.0.saturating_add(RUNNER_MEMORY.0));
+    let runner = egress::runner_memory(egress::is_required(order.admitted));
+    let memory = Bytes(limits.memory.0.saturating_add(runner.0));
     let amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(format!("{}m", limits.cpu.millis))),
         ("memory".to_owned(), Quantity(memory.0.to_string())),

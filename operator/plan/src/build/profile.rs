@@ -11,7 +11,7 @@ use ccos_profile::{Files, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use super::{Order, names};
+use super::{Order, egress, names};
 
 /// The profile and what has to be mounted for it.
 pub(super) struct Plan<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Plan<'a> {
     pub(super) text: String,
     /// Its digest, by which the runner knows it again.
     pub(super) digest: String,
+    /// What the egress proxy reads, where something is connected to.
+    pub(super) egress: Option<String>,
     pub(super) volumes: Vec<&'a ContextVolume>,
     /// What is required to be writable.
     pub(super) written: Vec<String>,
@@ -33,7 +35,7 @@ pub(super) enum Reference<'a> {
 }
 
 pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
-    let Order { object, admitted, context, capability, .. } = order;
+    let Order { object, admitted, context, capability, operator, .. } = order;
     let mut references: Vec<Reference<'a>> = Vec::new();
     let mut reference = |of: Reference<'a>| {
         let path = format!("{}/{}/value", place::REFERENCES, references.len());
@@ -89,6 +91,8 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
 
     let written = files.write.clone();
     let limits = admitted.limits();
+    let egress = egress::egress(order);
+    let rules = egress.as_ref().map(|egress| json!(egress.rules).to_string());
     let profile = Profile {
         version: ccos_profile::VERSION,
         image_root: image_root(admitted.isolation()).to_owned(),
@@ -106,6 +110,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             ProcessCreation::Denied => ccos_profile::ProcessCreation::Denied,
         },
         environment,
+        egress,
         inputs: Inputs {
             document: object.spec.inputs.as_ref().and_then(|inputs| inputs.value().ok()).unwrap_or_else(|| json!({})),
             fields,
@@ -117,10 +122,11 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             file_descriptors: limits.file_descriptors,
             threads: limits.threads,
         },
+        report: Some(operator.report.clone()),
     };
     let text = json!(profile).to_string();
     let digest = ccos_profile::digest(text.as_bytes());
-    Plan { text, digest, volumes, written, references }
+    Plan { text, digest, egress: rules, volumes, written, references }
 }
 
 /// Where a volume is in the runner's container.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{ResourceQuota, ResourceQuotaSpec, ScopeSelector
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
-use super::{RUNNER_MEMORY, names};
+use super::{egress, names};
 use crate::capacity::{Bounds, Weight};
 use crate::object::AnyContext;
 use crate::wire;
@@ -34,8 +34,9 @@ pub fn quota(
             continue;
         };
         let each = parsed.limits.or_default(parsed.level.default_limits());
+        let runner = egress::runner_memory(!parsed.permissions.network.outbound.is_empty());
         let per = Weight {
-            memory: Bytes(each.memory.0.saturating_add(RUNNER_MEMORY.0).saturating_add(overhead.memory.0)),
+            memory: Bytes(each.memory.0.saturating_add(runner.0).saturating_add(overhead.memory.0)),
             cpu: Cores { millis: each.cpu.millis.saturating_add(overhead.cpu.millis) },
         };
         pods = pods.saturating_add(bounds.executions);

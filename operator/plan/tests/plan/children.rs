@@ -2,15 +2,17 @@
 
 use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
+use ccos_plan::build::egress::Proxy;
 use ccos_plan::step;
+use serde_json::{Value, json};
 
-use crate::world::{cluster, context, execution, found, granted, provider};
+use crate::world::{cluster, context, execution, found, granted, operator, provider};
 
 fn children(isolation: Isolation) -> Children {
     let mut object = execution();
     object.spec.isolation = Some(isolation);
     let found = found(context(), provider());
-    step::children(&object, &granted(&object, &found), &found, &cluster()).unwrap()
+    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), None)).unwrap()
 }
 
 #[test]
@@ -28,6 +30,73 @@ fn a_gvisor_execution_becomes() {
 fn a_kata_execution_becomes() {
     let Children { pod, .. } = children(Isolation::Kata);
     insta::assert_snapshot!("kata-pod", serde_saphyr::to_string(&pod).unwrap());
+}
+
+/// One that may connect to something.
+fn connecting(isolation: Isolation) -> Children {
+    let network = json!({
+        "outbound": [{"host": "*.example.com", "ports": [{"port": 443}]}, {"host": "a.test", "ports": [{"port": 8000, "endPort": 8003}]}],
+        "blocked": [{"host": "secret.example.com"}, {"cidr": "169.254.0.0/16"}],
+        "maxConnections": 16,
+    });
+    let (mut context, mut provider, mut object) = (context(), provider(), execution());
+    let network = |blocked: Value| {
+        let mut network = network.clone();
+        network["blocked"] = blocked;
+        Some(serde_json::from_value(network).unwrap())
+    };
+    let of_context = json!([{"host": "secret.example.com"}, {"cidr": "169.254.0.0/16"}]);
+    context.spec.permissions.as_mut().unwrap().network = network(of_context);
+    let required = provider.spec.capabilities[0].requires.as_mut().unwrap();
+    required.permissions.as_mut().unwrap().network =
+        network(json!([{"host": "secret.example.com"}, {"host": "b.example.com"}]));
+    required.limits.as_mut().unwrap().network_bytes_per_second = Some(ccos_crds::Quantity("1Mi".to_owned()));
+    object.spec.isolation = Some(isolation);
+    let found = found(context, provider);
+    let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
+    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), Some(&proxy))).unwrap()
+}
+
+#[test]
+fn what_it_may_connect_to_is_the_proxy_s_the_runner_s_and_the_policy_s() {
+    let Children { network_policy, profile, pod } = connecting(Isolation::GVisor);
+    insta::assert_snapshot!("egress-pod", serde_saphyr::to_string(&pod).unwrap());
+    insta::assert_snapshot!("egress-network-policy", serde_saphyr::to_string(&network_policy).unwrap());
+    let text = profile.data.unwrap().remove("profile.json").unwrap();
+    let profile: ccos_profile::Profile = serde_json::from_str(&text).unwrap();
+    let egress = profile.egress.unwrap();
+    assert_eq!(egress.proxy, "10.96.7.8:3128".parse().unwrap());
+    let annotation = &pod.metadata.annotations.unwrap()[ccos_profile::egress::ANNOTATION];
+    assert_eq!(serde_json::from_str::<ccos_profile::egress::Rules>(annotation).unwrap(), egress.rules);
+    assert_eq!(
+        annotation,
+        concat!(
+            r#"{"outbound":[{"host":"*.example.com","ports":[{"port":443,"endPort":443}]},"#,
+            r#"{"host":"a.test","ports":[{"port":8000,"endPort":8003}]}],"#,
+            r#""blocked":[{"host":"secret.example.com"},{"host":"b.example.com"},{"cidr":"169.254.0.0/16"}],"#,
+            r#""maxConnections":16,"bytesPerSecond":1048576}"#
+        )
+    );
+}
+
+#[test]
+fn the_runner_holds_as_many_ports_as_are_admitted() {
+    assert_eq!(ccos_policy::decide::MOST_PORTS, ccos_profile::MAX_PORTS);
+}
+
+#[test]
+fn one_that_connects_to_nothing_has_neither_token_nor_way_out() {
+    let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
+    let found = found(context(), provider());
+    let children =
+        step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), Some(&proxy)));
+    assert_eq!(children.unwrap(), self::children(Isolation::GVisor));
+}
+
+#[test]
+fn a_pod_that_connects_has_memory_for_it() {
+    let memory = |children: Children| ccos_plan::build::pod_weight(&children.pod).memory.0;
+    assert_eq!(memory(connecting(Isolation::GVisor)) - memory(children(Isolation::GVisor)), 16 << 20);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What to do next, and what status says, from what is there.
 
 use ccos_crds::execution::DesiredState;
+use ccos_crds::security_context::Isolation;
 use ccos_crds::{CapabilityExecution, SecurityContext, conditions};
 use ccos_plan::end::{EndReason, WaitReason};
 use ccos_plan::fence;
@@ -11,7 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use serde_json::{Value, json};
 
-use crate::world::{claims, cluster, context, execution, found, granted, now, provider, stamped, time};
+use crate::world::{claims, cluster, context, execution, found, granted, now, operator, provider, stamped, time};
 
 fn pod(status: Value) -> Pod {
     let labels = ccos_plan::build::names::labels(&execution());
@@ -237,6 +238,40 @@ fn a_pod_whose_labels_were_changed_has_left_its_fence() {
     assert_eq!(fence::drifted(&object, &pod), None);
     pod.metadata.labels = None;
     assert_eq!(fence::drifted(&object, &pod).map(|end| end.reason), Some("ConfinementFailed"));
+}
+
+#[test]
+fn a_pod_with_annotations_for_its_runtime_is_not_the_one_that_was_built() {
+    let (object, _) = started();
+    let annotated = |name: &str| {
+        let mut pod = pod(json!({}));
+        pod.metadata.annotations = Some([(name.to_owned(), "true".to_owned())].into());
+        fence::drifted(&object, &pod).map(|end| (end.reason, end.message))
+    };
+    assert_eq!(annotated("example.com/team"), None);
+    for name in ["io.katacontainers.config.runtime.disable_guest_seccomp", "dev.gvisor.flag.host-uds"] {
+        let (reason, message) = annotated(name).unwrap();
+        assert_eq!(reason, "ConfinementFailed");
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+/// Nothing that users write becomes an annotation of a pod but the schema of a capability, under a name of our own.
+#[test]
+fn no_isolation_is_built_with_annotations_for_its_runtime() {
+    for isolation in [Isolation::GVisor, Isolation::Kata] {
+        let mut object = execution();
+        object.spec.isolation = Some(isolation);
+        let theirs = ("io.katacontainers.config.runtime.disable_guest_seccomp".to_owned(), "true".to_owned());
+        object.metadata.annotations.get_or_insert_default().extend([theirs]);
+        let found = found(context(), provider());
+        let children =
+            ccos_plan::step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), None))
+                .unwrap();
+        let names: Vec<String> = children.pod.metadata.annotations.unwrap_or_default().into_keys().collect();
+        let ours = |name: &String| name.starts_with("security.ccos.dev/");
+        assert!(names.iter().all(ours), "{names:?}");
+    }
 }
 
 #[test]

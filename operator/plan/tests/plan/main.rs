@@ -4,10 +4,13 @@
 #![allow(clippy::needless_pass_by_value, clippy::similar_names, reason = "short helpers")]
 mod attempts;
 mod children;
+mod contexts;
 mod lifecycle;
 mod policing;
 mod receipts;
 mod records;
+mod reports;
+mod rescan;
 mod schemas;
 mod seed;
 mod trust;

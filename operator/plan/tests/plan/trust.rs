@@ -12,7 +12,7 @@ use ccos_supply::image::Digest;
 use ccos_supply::watchlist::Watchlist;
 use serde_json::{Value, json};
 
-use crate::world::{claims, cluster, context, execution, found, granted, now, provider, stamped};
+use crate::world::{claims, cluster, context, execution, found, granted, now, operator, provider, stamped};
 
 fn digest(digit: &str) -> Digest {
     Digest::parse(&format!("sha256:{}", digit.repeat(64))).unwrap()
@@ -79,7 +79,8 @@ fn a_tag_runs_once_it_was_looked_up_for_this_reference_and_version_and_then_by_d
     let pinned = looked_at(tagged(), Resolution::Resolved(digest("a")), Verification::NotDemanded);
     let good = unlisted(pinned.clone());
     assert_eq!(denied(&good), None);
-    let pod = step::children(&execution(), &granted(&execution(), &good), &good, &cluster()).unwrap().pod;
+    let pod = step::children(&execution(), &granted(&execution(), &good), &good, &cluster(), (&operator(), None));
+    let pod = pod.unwrap().pod;
     let text = serde_json::to_string(&pod).unwrap();
     assert!(text.contains(&format!("registry.test/python@{}", digest("a"))) && !text.contains("python:3"), "{text}");
 
@@ -197,4 +198,21 @@ fn conditions_say_what_was_found_out() {
     assert_eq!(listed, "Valid=False Listed, Pinned=True ByDigest");
     let unreadable = said(provider(), &list(&json!(1)), by_digest(), Verification::NotDemanded);
     assert_eq!(unreadable, "Valid=Unknown WatchlistUnreadable, Pinned=True ByDigest");
+}
+
+#[test]
+fn what_is_not_looked_at_yet_is_not_settled() {
+    let settled = |provider: CapabilityProvider| trust::is_settled(&AnyProvider::Namespaced(Arc::new(provider)));
+    assert!(settled(provider()), "a digest and no signature: there is nothing to look for");
+    assert!(!settled(tagged()) && !settled(signed(provider())));
+    let resolved = looked_at(tagged(), Resolution::Resolved(digest("a")), Verification::NotDemanded);
+    assert!(settled(resolved.clone()));
+    let mut bumped = resolved;
+    bumped.metadata.generation = Some(2);
+    assert!(!settled(bumped), "of an earlier spec");
+    let zero = || Resolution::ByDigest(digest("0"));
+    let refused = Verification::Refused { reason: "NotSigned", why: "there is none".to_owned() };
+    assert!(settled(looked_at(signed(provider()), zero(), refused)), "a no is an answer");
+    let unknown = Verification::Unknown { reason: "RegistryFailed", why: "no route".to_owned() };
+    assert!(!settled(looked_at(signed(provider()), zero(), unknown)));
 }

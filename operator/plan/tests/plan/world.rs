@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use ccos_crds::{CapabilityExecution, CapabilityProvider, SecurityContext};
+use ccos_plan::build::Operator;
 use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::status::Granted;
 use ccos_plan::{AnyContext, AnyProvider, ClusterProfile, Policing, Trust, receipt};
 use ccos_policy::{Admitted, Decision, Use};
+use ccos_profile::ReportTo;
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -61,6 +63,12 @@ pub(crate) fn now() -> Timestamp {
     "2026-11-24T06:10:00Z".parse().unwrap()
 }
 
+pub(crate) fn operator() -> Operator {
+    let certificate = "-----BEGIN CERTIFICATE-----".to_owned();
+    let report = ReportTo { address: "10.96.1.2:8443".parse().unwrap(), certificate };
+    Operator { namespace: "ccos-system".to_owned(), report }
+}
+
 pub(crate) fn cluster() -> ClusterProfile {
     ClusterProfile::parse(
         "
@@ -74,6 +82,13 @@ isolations:
 ",
     )
     .unwrap()
+}
+
+/// The same, with an egress proxy.
+pub(crate) fn cluster_with_egress() -> ClusterProfile {
+    let mut cluster = cluster();
+    cluster.isolations.0.values_mut().for_each(|profile| profile.egress = true);
+    cluster
 }
 
 pub(crate) fn context() -> SecurityContext {
@@ -99,7 +114,7 @@ pub(crate) fn found(context: SecurityContext, provider: CapabilityProvider) -> R
 }
 
 pub(crate) fn admitted(object: &CapabilityExecution, found: &References) -> Admitted {
-    match review(object, found, &cluster().isolations, now()) {
+    match review(object, found, &cluster_with_egress().isolations, now()) {
         Verdict::Decided(Decision::Admitted(admitted)) => admitted,
         other => panic!("{other:?}"),
     }

@@ -1,12 +1,12 @@
 //! What this release can hold exactly: everything else is refused, with what to write instead.
 
+use super::connections;
 use super::instead;
-use super::required::{BLOCKED, COMMANDS, EXECUTE, INBOUND, IPC, Kind, OUTBOUND, READ, Required, WRITE};
+use super::required::{BLOCKED, COMMANDS, EXECUTE, IPC, Kind, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
 use crate::pattern::PathPattern;
 use crate::pattern::budget::Budget;
-use crate::pattern::list::Indexed;
 use crate::pattern::path::is_at_or_below;
 use crate::request::{Context, Level, Request};
 
@@ -38,15 +38,18 @@ const BASELINE: [&str; 21] = [
 
 const GLOB: &str = "can't hold a glob here yet";
 const SOCKETS: &str = "connections to sockets are not held yet; remove it";
-const NETWORK: &str = "network rules are not held yet; write [], which is held: no network at all";
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 4] = [
+pub const UNENFORCED: [(&str, &str); 8] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
-    ("requires.permissions.network.outbound, inbound", NETWORK),
+    ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
+    ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
+    ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
+    ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     ("requires.permissions.ipc.connect", SOCKETS),
     ("isolation Container, Wasm", ISOLATION),
+    super::guest::UNENFORCED,
 ];
 
 /// Places that every program may write: so nothing in them may be executed.
@@ -114,7 +117,7 @@ pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
 pub(super) fn syntax(
     required: &Required,
     context: Option<&Context>,
-    isolation: Isolation,
+    (isolation, isolations): (Isolation, &Isolations),
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
@@ -131,15 +134,7 @@ pub(super) fn syntax(
         let advice = SOCKETS.to_owned();
         denials.push(unenforceable(required, &IPC, index, pattern, advice));
     }
-    denials.extend(network(required, &OUTBOUND));
-    denials.extend(network(required, &INBOUND));
-}
-
-fn network<P: Indexed>(required: &Required, kind: &Kind<P>) -> Option<Denial> {
-    let advice = NETWORK.to_owned();
-    let required_by = required.required_by(kind);
-    (!(kind.of)(&required.permissions).is_empty())
-        .then(|| Denial::new(kind.field(), Cause::Unenforceable { value: None, advice, instead: None, required_by }))
+    connections::check(required, isolation, isolations, denials);
 }
 
 /// What a view made of mounts can't hold: writing without reading in a volume, writing what every program needs, and
@@ -200,7 +195,7 @@ fn overlap<'a>(left: &'a str, right: &'a str) -> Option<&'a str> {
 }
 
 /// Where two trees meet, unless the requirement itself blocks it there.
-fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
+pub(super) fn open_overlap<'a>(required: &Required, left: &'a str, right: &'a str) -> Option<&'a str> {
     let blocked = (BLOCKED.of)(&required.permissions);
     overlap(left, right).filter(|shared| !blocked.iter().any(|blocked| blocked.contains_literal(shared)))
 }

@@ -1,9 +1,9 @@
 //! What this release can't hold is refused with what to write instead, never accepted and ignored.
 
 use ccos_policy::Reason::*;
-use ccos_policy::{FieldPath, RequiredPermissions, Unheld, VolumeMount};
+use ccos_policy::{FieldPath, Inbound, InboundPeer, Isolation, List, RequiredPermissions, Unheld, VolumeMount};
 
-use crate::given::{Case, case, path, paths};
+use crate::given::{Case, case, outbounds, path, paths};
 
 /// A context that grants everything, and an execution that requires this.
 fn requires(change: impl FnOnce(&mut RequiredPermissions)) -> Case {
@@ -15,7 +15,7 @@ fn writes(write: &[&str]) -> Case {
 }
 
 fn volume(mount: &str, writable: bool) -> VolumeMount {
-    VolumeMount { mount_path: path(mount), writable }
+    VolumeMount { mount_path: path(mount), writable, in_memory: false }
 }
 
 #[test]
@@ -85,6 +85,67 @@ fn sockets_are_refused() {
     requires(|r| r.ipc_connect = Some(paths(&["/run/app.sock"]))).says(
         r#"requires.permissions.ipc.connect[0] "/run/app.sock": connections to sockets are not held yet; remove it"#,
     );
+}
+
+/// A context that grants all destinations, and an execution that requires these.
+fn connects(required: &[&str]) -> Case {
+    let granted = ["*.a.test 1-65535", "*.b.test 1-65535", "0.0.0.0/0 1-65535"];
+    requires(|r| r.outbound = Some(outbounds(required)))
+        .needs(|r| r.outbound = Some(outbounds(&granted)))
+        .grants(|p| p.network.outbound = outbounds(&granted))
+}
+
+fn with_proxy(case: Case, of: &[Isolation]) -> Case {
+    case.sees(|s| s.isolations.0.iter_mut().for_each(|(isolation, profile)| profile.egress = of.contains(isolation)))
+}
+
+const OUTBOUND: &str = "requires.permissions.network.outbound";
+
+#[test]
+fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
+    let all = [Isolation::GVisor, Isolation::Kata];
+    let case = || connects(&["a.test 443", "*.b.test 80,8000-8010"]);
+    for isolation in all {
+        let _ = with_proxy(case(), &all).asks(|r| r.isolation = Some(isolation)).admitted();
+    }
+    case().says(
+        "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
+         (egress.enabled in the chart's values); or write [], which is held: no network at all",
+    );
+    let _ = case().narrows(|r| r.outbound = Some(List::default())).admitted();
+    with_proxy(case(), &[Isolation::Kata]).says(
+        "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
+         (egress.enabled in the chart's values); or write [], which is held: no network at all; use Kata",
+    );
+}
+
+#[test]
+fn destinations_by_address_and_connections_in_are_refused() {
+    let case = with_proxy(connects(&["a.test 443", "203.0.113.0/24 5432"]), &[Isolation::GVisor]);
+    case.says(
+        r#"requires.permissions.network.outbound[1] "203.0.113.0/24 port 5432": destinations by address are not held yet; write a host"#,
+    );
+    let inbound: List<Inbound> =
+        [Inbound { from: InboundPeer::Cidr("10.0.0.0/8".parse().unwrap()), ports: vec!["80".parse().unwrap()] }]
+            .into_iter()
+            .collect();
+    let case = requires(|r| r.inbound = Some(inbound.clone()))
+        .needs(|r| r.inbound = Some(inbound.clone()))
+        .grants(|p| p.network.inbound = inbound.clone());
+    with_proxy(case, &[Isolation::GVisor])
+        .says("requires.permissions.network.inbound: connections in are not held yet; write [], which is held: none");
+}
+
+#[test]
+fn ports_are_counted_together() {
+    let held = |required: &[&str]| with_proxy(connects(required), &[Isolation::GVisor]);
+    let _ = held(&["a.test 1-60", "b.test 5-64"]).admitted();
+    for required in [&["a.test 1-65"][..], &["a.test 1-60", "b.test 5-65"], &["*.b.test 1-65535"]] {
+        held(required).says(
+            "requires.permissions.network.outbound: at most 64 different ports can be held; name those that are used",
+        );
+        held(required).denied_for(&[(Unenforceable, OUTBOUND)]);
+    }
 }
 
 #[test]
@@ -181,4 +242,24 @@ fn fields_that_are_not_held_are_refused_wherever_they_are() {
         (Unenforceable, "inputsFrom"),
     ]);
     assert_eq!(case.denied().iter().next().unwrap().message(), "not held yet; remove it");
+}
+
+/// The same volume on disk, and the same in gVisor, is held.
+#[test]
+fn a_memory_volume_is_not_written_to_under_kata() {
+    let writes = |isolation, in_memory| {
+        requires(|r| {
+            r.read = Some(paths(&["/scratch"]));
+            r.write = Some(paths(&["/scratch/out"]));
+        })
+        .context(|c| c.volumes = vec![VolumeMount { in_memory, ..volume("/scratch", true) }])
+        .asks(|r| r.isolation = Some(isolation))
+    };
+    let _ = writes(Isolation::GVisor, true).admitted();
+    let _ = writes(Isolation::Kata, false).admitted();
+    writes(Isolation::Kata, true).says(
+        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; write to scratch space, or to a claim; use GVisor"#,
+    );
+    // Reading one writes nothing.
+    let _ = writes(Isolation::Kata, true).requires(|r| r.read = Some(paths(&["/scratch"]))).admitted();
 }

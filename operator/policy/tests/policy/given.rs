@@ -26,8 +26,11 @@ pub(crate) fn case() -> Case {
         command: path("/app/fetch"),
         unheld: Vec::new(),
     };
-    let able =
-        |runtime_class: &str| IsolationProfile { runtime_class: Some(runtime_class.to_owned()), user_namespaces: true };
+    let able = |runtime_class: &str| IsolationProfile {
+        runtime_class: Some(runtime_class.to_owned()),
+        user_namespaces: true,
+        egress: false,
+    };
     let request = Request {
         now: "2026-01-01T12:00:00Z".parse().unwrap(),
         requires: Requires::default(),

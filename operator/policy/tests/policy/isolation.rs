@@ -7,7 +7,7 @@ use ccos_policy::{Isolation, IsolationProfile, Isolations, Level};
 use crate::given::{Case, case};
 
 fn cluster(isolations: &[(Isolation, bool)]) -> Isolations {
-    let profile = |user_namespaces| IsolationProfile { runtime_class: None, user_namespaces };
+    let profile = |user_namespaces| IsolationProfile { runtime_class: None, user_namespaces, egress: false };
     Isolations(isolations.iter().map(|&(isolation, able)| (isolation, profile(able))).collect())
 }
 

@@ -95,7 +95,11 @@ fn a_case() -> impl Strategy<Value = Case> {
                     if processes {
                         c.permissions.system.process_creation = ProcessCreation::Allowed;
                     }
-                    c.volumes.extend(volume.map(|(mount, writable)| VolumeMount { mount_path: path(mount), writable }));
+                    c.volumes.extend(volume.map(|(mount, writable)| VolumeMount {
+                        mount_path: path(mount),
+                        writable,
+                        in_memory: false,
+                    }));
                 })
                 .needs(|r| *r = needs)
                 .narrows(|r| *r = own)

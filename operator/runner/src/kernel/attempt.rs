@@ -8,12 +8,18 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, open, openat, unlink};
 use rustix::io::{Errno, write};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, sendto, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, sendto, socket_with,
+};
 
 use super::linux::{fork, last};
 use crate::path::AbsolutePath;
+
+/// For an answer: a busy node takes seconds to start a thread.
+const ANSWER_SECONDS: i64 = 10;
 
 /// Something that must fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,8 @@ pub enum Attempt {
     AnonymousFile,
     /// A connection.
     Connect(SocketAddr),
+    /// A connection to a port of one's own loopback at which nobody listens.
+    ConnectClosed(SocketAddr),
     /// A packet.
     Send(SocketAddr),
     /// Raw packets, below any address.
@@ -54,6 +62,7 @@ impl Attempt {
             Self::Execute(_) => &[Errno::ACCESS],
             Self::MapCode(_) => &[Errno::PERM, Errno::ACCESS],
             Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH],
+            Self::ConnectClosed(_) => &[Errno::CONNREFUSED],
             Self::PacketSocket => &[Errno::AFNOSUPPORT],
             Self::SharedMemory(_) => &[Errno::NOENT],
             Self::AnonymousFile | Self::NewUserNamespace | Self::Mount(_) | Self::Fork => &[Errno::PERM],
@@ -85,6 +94,10 @@ impl Attempt {
             }
             Self::AnonymousFile => rustix::fs::memfd_create("probe", rustix::fs::MemfdFlags::CLOEXEC).map(drop),
             Self::Connect(to) => connect(socket(family(to), SocketType::STREAM)?, to),
+            // Blocking: on a loopback there is no waiting.
+            Self::ConnectClosed(to) => {
+                connect(socket_with(family(to), SocketType::STREAM, SocketFlags::CLOEXEC, None)?, to)
+            }
             Self::Send(to) => sendto(socket(family(to), SocketType::DGRAM)?, b"ccos", SendFlags::empty(), to).map(drop),
             Self::PacketSocket => socket(AddressFamily::PACKET, SocketType::RAW).map(drop),
             Self::SharedMemory(key) => {
@@ -106,6 +119,22 @@ impl Attempt {
             },
         }
     }
+}
+
+/// One packet, and one answer to it.
+pub(super) fn ask(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Errno> {
+    let socket = socket(family(&server), SocketType::DGRAM)?;
+    // An answer of anybody else is no answer.
+    connect(&socket, &server)?;
+    send(&socket, question, SendFlags::empty())?;
+    let wait = Timespec { tv_sec: ANSWER_SECONDS, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&wait))? == 0 {
+        return Err(Errno::TIMEDOUT);
+    }
+    let mut answer = vec![0; 4096];
+    let (length, _) = recv(&socket, answer.as_mut_slice(), RecvFlags::empty())?;
+    answer.truncate(length);
+    Ok(answer)
 }
 
 fn create(path: &AbsolutePath, bytes: usize) -> Result<std::os::fd::OwnedFd, Errno> {
@@ -155,7 +184,7 @@ impl fmt::Display for Attempt {
             Self::Execute(path) => write!(f, "create and execute {path}"),
             Self::MapCode(path) => write!(f, "create {path} and map it as code"),
             Self::AnonymousFile => f.write_str("memfd_create"),
-            Self::Connect(to) => write!(f, "connect to {to}"),
+            Self::Connect(to) | Self::ConnectClosed(to) => write!(f, "connect to {to}"),
             Self::Send(to) => write!(f, "send to {to}"),
             Self::PacketSocket => f.write_str("packet socket"),
             Self::SharedMemory(key) => write!(f, "shared memory {key:#x}"),

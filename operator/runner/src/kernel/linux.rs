@@ -1,15 +1,18 @@
 //! The kernel itself.
 
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::io::{Errno, read, write};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount};
 use rustix::process::Pid;
 
+use super::attempt::ask;
 use super::{Attempt, Call, Kernel, Limit, Resource, Space};
 use crate::path::AbsolutePath;
+use crate::relay::sockets;
 
 /// The name of the scratch space while the view is built.
 const SCRATCH: &str = ".ccos-scratch";
@@ -66,6 +69,10 @@ impl Kernel for Linux {
             }
             Call::HostName(name) => rustix::system::sethostname(name.as_bytes()),
             Call::LoopbackUp => loopback_up(),
+            Call::Listen { ports, to } => {
+                // SAFETY: the pair stays open until this process closes all that it does not need, which is later.
+                sockets::open_and_send(ports, unsafe { BorrowedFd::borrow_raw(*to) })
+            }
             Call::PrivateMounts => mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
             Call::MountView { at, bytes } => {
                 let options = CString::new(format!("size={bytes},mode=0755")).map_err(|_| Errno::INVAL)?;
@@ -125,6 +132,10 @@ impl Kernel for Linux {
 
     fn attempt(&mut self, attempt: &Attempt) -> Result<(), Errno> {
         attempt.try_it()
+    }
+
+    fn ask(&mut self, server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Errno> {
+        ask(server, question)
     }
 
     fn read(&mut self, path: &str) -> Result<String, Errno> {

@@ -13,6 +13,7 @@ pub mod sabotage;
 mod view;
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use rustix::io::Errno;
 use seccompiler::BpfProgram;
@@ -72,6 +73,13 @@ pub enum Call {
     HostName(&'static str),
     /// Brings `lo` up, where it isn't yet.
     LoopbackUp,
+    /// Opens the sockets of the relay in this network namespace, and hands them out.
+    Listen {
+        /// Besides the name server's.
+        ports: Vec<u16>,
+        /// A socket of a pair.
+        to: i32,
+    },
     /// Keeps mounts from spreading to other namespaces.
     PrivateMounts,
     /// An empty root for the view, as a tmpfs.
@@ -149,6 +157,12 @@ pub trait Kernel {
     /// How it was refused. `Ok` means that it got through.
     fn attempt(&mut self, attempt: &Attempt) -> Result<(), Errno>;
 
+    /// Sends one packet to an address and waits a while for the answer.
+    ///
+    /// # Errors
+    /// What the kernel says; `TIMEDOUT` if there is no answer.
+    fn ask(&mut self, server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Errno>;
+
     /// Reads a small file of the view.
     ///
     /// # Errors
@@ -174,6 +188,7 @@ impl fmt::Display for Call {
             Self::Map { file, text } => write!(f, "write {file} {text:?}"),
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::LoopbackUp => f.write_str("lo up"),
+            Self::Listen { ports, .. } => write!(f, "listen for names and on {} ports, hand out", ports.len()),
             Self::PrivateMounts => f.write_str("private mounts"),
             Self::MountView { at, bytes } => write!(f, "mount view {at} {bytes} bytes"),
             Self::MountScratch { bytes } => write!(f, "mount scratch {bytes} bytes"),

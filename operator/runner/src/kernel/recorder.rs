@@ -1,5 +1,7 @@
 //! A kernel that agrees to everything, refuses what must fail, and keeps one log.
 
+use std::net::SocketAddr;
+
 use rustix::io::Errno;
 
 use super::{Attempt, Call, Kernel, Limit, Resource, Space};
@@ -17,6 +19,8 @@ pub(crate) struct Recorder {
     pub(crate) answers: Option<(String, Errno)>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) scratch_bytes: u64,
+    /// Of the name server; `None`: there is no answer.
+    pub(crate) reply: Option<Vec<u8>>,
     pub(crate) status: String,
     pub(crate) mounts: String,
 }
@@ -46,6 +50,11 @@ impl Kernel for Recorder {
             Some((of, errno)) if *of == text => Err(*errno),
             _ => Err(*attempt.refusals().first().unwrap()),
         }
+    }
+
+    fn ask(&mut self, server: SocketAddr, _question: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.log.push(format!("ask {server}"));
+        self.reply.clone().ok_or(Errno::TIMEDOUT)
     }
 
     fn read(&mut self, path: &str) -> Result<String, Errno> {

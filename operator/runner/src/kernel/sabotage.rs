@@ -3,6 +3,8 @@
 //!
 //! Only with the feature `sabotage`, which no image has.
 
+use std::net::SocketAddr;
+
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
@@ -21,6 +23,12 @@ pub struct Sabotaged<K> {
 #[must_use]
 pub fn is_unproven() -> bool {
     std::env::var("CCOS_SABOTAGE_PROOF").is_ok_and(|value| value == "off")
+}
+
+/// Whether this mechanism, which is none of the kernel's, is left out.
+#[must_use]
+pub fn is_without(mechanism: &str) -> bool {
+    std::env::var("CCOS_SABOTAGE").is_ok_and(|without| without == mechanism)
 }
 
 /// The namespaces but one.
@@ -80,6 +88,10 @@ impl<K: Kernel> Kernel for Sabotaged<K> {
 
     fn attempt(&mut self, attempt: &Attempt) -> Result<(), Errno> {
         self.kernel.attempt(attempt)
+    }
+
+    fn ask(&mut self, server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.kernel.ask(server, question)
     }
 
     fn read(&mut self, path: &str) -> Result<String, Errno> {

@@ -4,7 +4,7 @@ use crate::kernel::{Limit, Resource};
 use crate::request::Request;
 
 /// Processes of the workload's uid that are not the workload: the runner outside, and the init inside.
-/// `RLIMIT_NPROC` counts them too (measured in gVisor).
+/// `RLIMIT_NPROC` counts them too (measured in gVisor), and the relay's thread.
 const OWN_PROCESSES: u64 = 2;
 
 /// The limits for a request.
@@ -15,7 +15,10 @@ pub fn limits(request: &Request) -> Vec<Limit> {
     vec![
         exactly(Resource::CoreBytes, 0), // a core file would be memory content on disk
         exactly(Resource::FileDescriptors, request.file_descriptors),
-        exactly(Resource::Processes, request.threads.saturating_add(OWN_PROCESSES)),
+        exactly(
+            Resource::Processes,
+            request.threads.saturating_add(OWN_PROCESSES + u64::from(request.egress.is_some())),
+        ),
         // One second between SIGXCPU and SIGKILL, for a message. One process alone; the init sums the tree.
         Limit { resource: Resource::CpuSeconds, soft: cpu_seconds, hard: cpu_seconds + 1 },
         exactly(Resource::FileBytes, request.disk_bytes),

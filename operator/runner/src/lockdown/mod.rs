@@ -62,6 +62,8 @@ pub struct Isolation {
     pub gid: u32,
     /// The size of all scratch space.
     pub disk_bytes: u64,
+    /// The ports of the relay, and the socket over which they are handed out; `None`: the workload has no network.
+    pub relay: Option<(Vec<u16>, i32)>,
     /// From [`crate::view::plan::plan`].
     pub steps: Vec<Step>,
 }
@@ -101,10 +103,13 @@ fn run(kernel: &mut dyn Kernel, calls: impl IntoIterator<Item = Call>) -> Result
 /// # Errors
 /// [`LockdownError`]: the process must end.
 pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), LockdownError> {
-    let Isolation { uid, gid, disk_bytes, steps } = isolation;
+    let Isolation { uid, gid, disk_bytes, relay, steps } = isolation;
     // First: without a mapping this process has no rights in its own namespaces.
     run(kernel, namespaces::identity(*uid, *gid))?;
     run(kernel, namespaces::settle())?;
+    // While a port below 1024 may be listened on, and before anybody else is here who could.
+    let listen = relay.as_ref().map(|(ports, to)| Call::Listen { ports: ports.clone(), to: *to });
+    run(kernel, listen)?;
     run(kernel, files::enter_view(*disk_bytes, steps))
 }
 

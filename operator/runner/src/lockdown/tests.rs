@@ -18,7 +18,7 @@ fn isolation() -> Isolation {
         Step::Cover { at: path("/proc/1") },
         Step::Scratch { at: path("/tmp"), bits: 0o1777 },
     ];
-    Isolation { uid: 1000, gid: 1000, disk_bytes: 1 << 20, steps }
+    Isolation { uid: 1000, gid: 1000, disk_bytes: 1 << 20, relay: Some((vec![443], 11)), steps }
 }
 
 fn confinement() -> Confinement {

@@ -47,7 +47,7 @@ fn the_reason_of_an_end() {
         (Some(full(Status::Exited(0))), Completed, ""),
         (None, InternalError, "the init of the workload ended without a word"),
     ] {
-        let report = report(seen(ended.clone()));
+        let Delivery { report, .. } = delivery(seen(ended.clone()));
         assert_eq!((report.end, report.message.as_str()), (end, message), "{ended:?}");
     }
 }
@@ -62,7 +62,7 @@ fn what_the_runner_did_comes_before_the_status() {
     ] {
         for status in [Status::Exited(0), Status::Exited(1), Status::Signaled(9)] {
             let seen = Seen { stop: Some(stop.clone()), output: b"1".to_vec(), ..seen(Some(ended(status))) };
-            let report = report(seen);
+            let Delivery { report, .. } = delivery(seen);
             assert_eq!((report.end, report.result), (end, None));
         }
     }
@@ -72,7 +72,11 @@ fn what_the_runner_did_comes_before_the_status() {
 fn the_result_of_a_completed_workload() {
     let long = format!("\"{}\"", "x".repeat(INLINE_RESULT_LIMIT - 2));
     let longer = format!("\"{}\"", "x".repeat(INLINE_RESULT_LIMIT - 1));
+    let largest = format!("\"{}\"", "x".repeat(RESULT_LIMIT - 2));
+    let larger = format!("\"{}\"", "x".repeat(RESULT_LIMIT - 1));
     let deep = "[".repeat(100_000);
+    let deeper = format!("{deep}{}", "]".repeat(100_000));
+    let unclosed = format!("[{largest}").replacen("xx", "", 1);
     for (output, file, end, result) in [
         ("", ResultFile::Absent, End::Completed, None),
         (" \n", ResultFile::Absent, End::Completed, None),
@@ -85,11 +89,17 @@ fn the_result_of_a_completed_workload() {
         ("1", ResultFile::Unreadable("a link".to_owned()), End::InvalidResult, None),
         ("1", ResultFile::TooLarge, End::ResultTooLarge, None),
         (&long, ResultFile::Absent, End::Completed, Some(&long)),
-        (&longer, ResultFile::Absent, End::ResultTooLarge, None),
+        (&longer, ResultFile::Absent, End::Completed, Some(&longer)),
+        (&largest, ResultFile::Absent, End::Completed, Some(&largest)),
+        (&larger, ResultFile::Absent, End::ResultTooLarge, None),
+        (&deeper, ResultFile::Absent, End::InvalidResult, None),
+        (&unclosed, ResultFile::Absent, End::InvalidResult, None),
     ] {
         let ended = Ended { result: file, ..ended(Status::Exited(0)) };
-        let report = report(Seen { output: output.into(), result_file: b"2".to_vec(), ..seen(Some(ended)) });
-        let shown = report.result.map(|value| value.to_string());
+        let Delivery { report, result: large } =
+            delivery(Seen { output: output.into(), result_file: b"2".to_vec(), ..seen(Some(ended)) });
+        let shown = report.result.map(|value| value.to_string()).or(large.clone());
+        assert_eq!(report.result_digest, large.map(|text| digest(text.as_bytes())));
         assert_eq!((report.end, shown.as_deref()), (end, result), "{}", report.message);
     }
 }

@@ -25,7 +25,13 @@ fn probes() -> Probes {
             Step::Scratch { at: path("/tmp"), bits: 0o1777 },
             Step::Show { source, at: path("/a b"), mode: Mode::ReadOnly },
         ],
-        outside: "192.0.2.1:443".parse().unwrap(),
+        outside: ["192.0.2.1:443", "192.0.2.2:3128"].map(|address| address.parse().unwrap()).into(),
+        outbound: Some(Outbound {
+            name: "a.test".parse().unwrap(),
+            address: Ipv4Addr::new(127, 192, 0, 1),
+            question: dns::question(&"a.test".parse().unwrap()).unwrap(),
+            closed: "127.192.0.1:65535".parse().unwrap(),
+        }),
         shared_memory: 7,
         scratch: path("/tmp"),
         disk_bytes: 5000,
@@ -52,8 +58,17 @@ fn tried(mut kernel: Recorder, probes: &Probes) -> (Result<Vec<Proof>, Confineme
     (answer, kernel.log)
 }
 
+fn reply(address: &str) -> Vec<u8> {
+    let name = hickory_proto::rr::Name::from_ascii("a.test.").unwrap();
+    let data = hickory_proto::rr::RData::A(hickory_proto::rr::rdata::A(address.parse().unwrap()));
+    let mut reply = hickory_proto::op::Message::response(1, hickory_proto::op::OpCode::Query);
+    reply.add_answer(hickory_proto::rr::Record::from_rdata(name, 60, data));
+    reply.to_vec().unwrap()
+}
+
 fn held() -> Recorder {
-    Recorder { status: STATUS.to_owned(), mounts: MOUNTS.to_owned(), ..Recorder::default() }
+    let reply = Some(reply("127.192.0.1"));
+    Recorder { status: STATUS.to_owned(), mounts: MOUNTS.to_owned(), reply, ..Recorder::default() }
 }
 
 #[test]
@@ -62,7 +77,7 @@ fn all_that_holds_is_proven() {
     let fields: Vec<_> = proofs.unwrap().into_iter().map(|proof| proof.field).collect();
     assert_eq!(
         fields,
-        [COMMANDS, FILES, NETWORK, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
+        [COMMANDS, FILES, NETWORK, NAMES, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
     );
 }
 
@@ -83,6 +98,26 @@ fn whatever_gets_through_is_named_and_ends_the_proof() {
         let kernel = Recorder { answers: Some((probe.to_owned(), Errno::MFILE)), ..held() };
         let (answer, _) = tried(kernel, &probes());
         assert!(matches!(answer, Err(ConfinementFailed::Unclear { errno: Errno::MFILE, .. })), "{probe}: {answer:?}");
+    }
+}
+
+#[test]
+fn without_a_relay_nothing_of_it_is_proven() {
+    let (proofs, log) = tried(held(), &Probes { outbound: None, ..probes() });
+    assert!(!proofs.unwrap().iter().any(|proof| proof.field == NAMES));
+    assert!(!log.iter().any(|line| line.starts_with("ask")), "{log:?}");
+}
+
+#[test]
+fn a_name_must_be_answered_with_its_own_address() {
+    let (answer, _) = tried(Recorder { reply: None, ..held() }, &probes());
+    assert!(matches!(answer, Err(ConfinementFailed::Unclear { errno: Errno::TIMEDOUT, .. })), "{answer:?}");
+    for (reply, found) in [(reply("192.0.2.7"), "192.0.2.7"), (b"nothing".to_vec(), "none")] {
+        let (answer, _) = tried(Recorder { reply: Some(reply), ..held() }, &probes());
+        let expected = format!(
+            "proof of permissions.network.outbound: address of a.test: expected 127.192.0.1, but found {found}"
+        );
+        assert_eq!(answer.unwrap_err().to_string(), expected);
     }
 }
 

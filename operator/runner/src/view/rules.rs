@@ -39,6 +39,12 @@ pub const INPUT_FILE: &str = "/run/ccos/input.json";
 /// Where the workload may write its result.
 pub const RESULT_FILE: &str = "/tmp/ccos-result.json";
 
+/// The relay's. No search domains: a name means itself, and one dot or none makes no difference.
+const RESOLVER: &str =
+    "# Answers for the names that this execution requires, and for no other.\nnameserver 127.0.0.53\noptions ndots:1\n";
+
+const NO_RESOLVER: &str = "# No name server: this workload has no network.\n";
+
 /// What a tree may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rights {
@@ -153,7 +159,7 @@ impl Rules {
             ("/etc/passwd", Fixed::Text(passwd)),
             ("/etc/group", Fixed::Text(format!("root:x:0:\nccos:x:{gid}:\n"))),
             ("/etc/hosts", text("127.0.0.1 localhost\n::1 localhost\n")),
-            ("/etc/resolv.conf", text("# No name server: this workload has no network.\n")),
+            ("/etc/resolv.conf", text(if request.egress.is_some() { RESOLVER } else { NO_RESOLVER })),
             (INPUT_FILE, text(&request.input)),
         ];
         let devices = DEVICES.map(|path| (path, Fixed::Device));

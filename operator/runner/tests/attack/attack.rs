@@ -52,6 +52,8 @@ fn name(error: &io::Error) -> String {
         Some(libc::EMFILE) => "EMFILE".to_owned(),
         Some(libc::ENETUNREACH) => "ENETUNREACH".to_owned(),
         Some(libc::EAFNOSUPPORT) => "EAFNOSUPPORT".to_owned(),
+        Some(libc::ECONNRESET) => "ECONNRESET".to_owned(),
+        Some(libc::EADDRINUSE) => "EADDRINUSE".to_owned(),
         Some(libc::ECONNREFUSED) => "ECONNREFUSED".to_owned(),
         Some(libc::ENOTDIR) => "ENOTDIR".to_owned(),
         _ => error.to_string(),
@@ -195,6 +197,52 @@ fn run(verb: &str, what: &str) -> Answer {
             let address = what.to_socket_addrs()?.next().unwrap();
             TcpStream::connect_timeout(&address, Duration::from_secs(2)).map(|_| "ok".into())
         }
+        "fetch" => {
+            let mut stream = TcpStream::connect(what)?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut all = String::new();
+            io::Read::read_to_string(&mut stream, &mut all)?;
+            Ok(all.into())
+        }
+        // Sends and ends, and waits for nothing.
+        "fire" => {
+            TcpStream::connect(what)?.write_all(b"fire and forget")?;
+            std::process::exit(0)
+        }
+        "resolve" => {
+            let mut all: Vec<String> = (what, 1).to_socket_addrs()?.map(|address| address.ip().to_string()).collect();
+            all.dedup();
+            Ok(all.into())
+        }
+        "ask" => ask(what, &mut |question| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+            socket.send_to(question, "127.0.0.53:53")?;
+            let mut answer = vec![0; 4096];
+            let length = socket.recv(&mut answer)?;
+            answer.truncate(length);
+            Ok(answer)
+        }),
+        "ask-tcp" => ask(what, &mut |question| {
+            let mut stream = TcpStream::connect("127.0.0.53:53")?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream.write_all(&[&(question.len() as u16).to_be_bytes()[..], question].concat())?;
+            let mut length = [0; 2];
+            io::Read::read_exact(&mut stream, &mut length)?;
+            let mut answer = vec![0; u16::from_be_bytes(length).into()];
+            io::Read::read_exact(&mut stream, &mut answer)?;
+            Ok(answer)
+        }),
+        "bind" => UdpSocket::bind(what).map(|_| "ok".into()),
+        "listen" => std::net::TcpListener::bind(what).map(|_| "ok".into()),
+        // What comes of it, and whether that took less than 100 ms.
+        "quick" => {
+            let (verb, rest) = what.split_once(':').unwrap_or((what, ""));
+            let started = std::time::Instant::now();
+            let answer = run(verb, rest).unwrap_or_else(|error| Value::from(name(&error)));
+            Ok(vec![answer, Value::from(started.elapsed() < Duration::from_millis(100))].into())
+        }
         "send" => UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", what).map(|_| "ok".into()),
         "socket" => {
             let numbers: Vec<i32> = what.split(',').map(|number| number.parse().unwrap()).collect();
@@ -300,6 +348,22 @@ fn run(verb: &str, what: &str) -> Answer {
         "abort" => std::process::abort(),
         _ => panic!("no attack {verb:?}"),
     }
+}
+
+/// `NAME,TYPE`: the code of the answer, and the addresses in it.
+fn ask(what: &str, send: &mut dyn FnMut(&[u8]) -> io::Result<Vec<u8>>) -> Answer {
+    let (name, kind) = what.split_once(',').unwrap_or((what, "1"));
+    let mut question = vec![0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        question.push(label.len() as u8);
+        question.extend(label.as_bytes());
+    }
+    question.extend([0, 0, kind.parse().unwrap(), 0, 1]);
+    let answer = send(&question)?;
+    // The one record that there may be repeats no name but by its place.
+    let count = answer[7];
+    let address = answer[answer.len() - 4..].iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+    Ok(if count == 0 { format!("code {}", answer[3] & 15) } else { address }.into())
 }
 
 fn fork() -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! A pod of the runner in gVisor, without Kubernetes.
 
+mod proxy;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use ccos_profile::Report;
 use serde_json::{Value, json};
+
+use proxy::Proxy;
 
 const UID: u32 = 1000;
 
@@ -23,6 +27,7 @@ pub(crate) struct Pod {
     stop_after: Option<f64>,
     networked: bool,
     debian: bool,
+    proxy: Option<Proxy>,
 }
 
 /// What came of it.
@@ -31,9 +36,10 @@ pub(crate) struct Run {
     pub(crate) report: Report,
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
-    #[expect(dead_code, reason = "printed by failed tests")]
-    stderr: String,
+    pub(crate) stderr: String,
     pub(crate) seconds: f64,
+    /// What the proxy was asked for, with the token.
+    pub(crate) asked: Vec<String>,
     folder: PathBuf,
 }
 
@@ -67,7 +73,17 @@ impl Pod {
             stop_after: None,
             networked: false,
             debian: false,
+            proxy: None,
         }
+    }
+
+    /// Names may be connected to, through a proxy that writes down what it is asked for.
+    pub(crate) fn connects(mut self, outbound: &Value, blocked: &Value) -> Self {
+        self.networked = true;
+        self.proxy = Some(Proxy::default());
+        let rules = json!({"outbound": outbound, "blocked": blocked});
+        self.profile["egress"] = json!({"proxy": proxy::ADDRESS, "rules": rules});
+        self
     }
 
     fn set(mut self, pointer: &str, value: Value) -> Self {
@@ -185,6 +201,15 @@ impl Pod {
             inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
             inside(&["link", "set", "pod0", "up"]);
             inside(&["link", "set", "nobody0", "up"]);
+            if let Some(proxy) = &self.proxy {
+                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+                let world = format!("{}-w", self.name);
+                ip(&["netns", "add", &world]);
+                inside(&["link", "set", "nobody0", "netns", &world]);
+                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+                proxy.start(&world);
+            }
             inside(&["route", "add", "default", "via", "10.255.255.1"]);
         }
         let started = Instant::now();
@@ -199,13 +224,24 @@ impl Pod {
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
             ip(&["netns", "delete", &self.name]);
+            if self.proxy.is_some() {
+                ip(&["netns", "delete", &format!("{}-w", self.name)]);
+            }
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let log = fs::read_to_string(folder.join("termination-log")).unwrap();
         let report = serde_json::from_str(&log).unwrap_or_else(|error| panic!("{error} in {log:?}; {stderr}"));
-        Run { report, code: output.status.code().unwrap(), stdout: output.stdout, stderr, seconds, folder }
+        Run {
+            report,
+            code: output.status.code().unwrap(),
+            stdout: output.stdout,
+            stderr,
+            seconds,
+            folder,
+            asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
+        }
     }
 
     fn write_bundle(&self, folder: &Path) {
@@ -215,6 +251,7 @@ impl Pod {
             "rootfs/ccos/view",
             "rootfs/ccos/profile",
             "rootfs/ccos/references/0",
+            "rootfs/ccos/egress",
             "rootfs/ccos/volumes/data",
             "rootfs/ccos/volumes/config",
             "rootfs/proc",
@@ -241,6 +278,8 @@ impl Pod {
         } else {
             Self::write_image(&folder.join("image"));
         }
+        make("egress");
+        fs::write(folder.join("egress/token"), "t0ken\n").unwrap();
         make("references/0");
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         Self::write_volumes(&folder.join("volumes"));
@@ -263,6 +302,7 @@ impl Pod {
                 bind("/ccos/profile", "profile", "ro"),
                 bind("/ccos/image", "image", "ro"),
                 bind("/ccos/references/0", "references/0", "ro"),
+                bind("/ccos/egress", "egress", "ro"),
                 bind("/ccos/volumes/data", "volumes/data", "rw"),
                 bind("/ccos/volumes/config", "volumes/config", "ro"),
             ],

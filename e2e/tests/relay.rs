@@ -1,0 +1,182 @@
+//! Code reaches the names that it requires, as if they were there, and nothing else; what it tried is in its status.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+
+use ccos_e2e::fixture::{Context, pod};
+use ccos_e2e::{Reason, cluster, context, execution, kubectl, namespace};
+use serde_json::{Value, json};
+
+const PROBE: &str = include_str!("probes/network.py");
+
+/// Asks `to`, and prints the start of the answer.
+const TALK: &str = r"
+import json, socket
+with socket.create_connection(to) as one:
+    try:
+        one.sendall(b'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' % to[0].encode())
+        print(json.dumps(one.recv(9).decode()))
+    except ConnectionResetError:
+        print(json.dumps('reset'))
+";
+
+/// `world-a.test` and `world-b.test` of the cluster's DNS.
+const A: &str = "10.245.0.11";
+const B: &str = "10.245.0.12";
+
+const AT_ONCE_MILLIS: u64 = 100;
+
+/// An HTTP server of the world outside: answers with what it was asked for, as JSON. Its port.
+fn world(address: &str) -> u16 {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).ok()?;
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8_lossy(&request).into_owned();
+                let host = request.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap_or("nobody");
+                let body = json!({"host": host}).to_string();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).ok()
+            });
+        }
+    });
+    port
+}
+
+fn to(host: &str, port: u16) -> Value {
+    json!({"host": host, "ports": [{"port": port}]})
+}
+
+fn grants(destinations: &[Value]) -> Context {
+    context("analysts").set("permissions.network.outbound", json!(destinations))
+}
+
+#[test]
+fn granted_names_are_reached_by_programs_that_know_nothing_of_proxies() {
+    let ns = namespace("names");
+    let port = world(A);
+    let there = to("world-a.test", port);
+    ns.apply(grants(&[to("*.test", port)]));
+    let url = format!("http://world-a.test:{port}/");
+    let busybox = execution("wget").runs(&["/bin/wget", "-q", "-O", "-", &url]).connects(there.clone());
+    let urllib = format!("import urllib.request\nprint(urllib.request.urlopen('{url}', timeout=10).read().decode())");
+    let urllib = execution("urllib").python(&urllib).connects(there.clone());
+    let wildcard = execution("wildcard").runs(&["/bin/wget", "-q", "-O", "-", &url]).connects(to("*.test", port));
+    for one in [busybox, urllib, wildcard] {
+        let name = one.name().to_owned();
+        let ended = ns.accepts(one).completes();
+        assert_eq!(ended.result(), &json!({"host": format!("world-a.test:{port}")}), "{name}");
+        let status = &ended.object["status"];
+        assert_eq!(status["usage"]["connections"], json!(1), "{name}: {status:#}");
+        assert!(status["usage"]["bytesSent"].is_string() && status["usage"]["bytesReceived"].is_string(), "{status:#}");
+        assert_eq!(status.get("denials"), None, "{name}: {status:#}");
+        let held = status["enforcement"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap());
+        assert!(held.into_iter().any(|field| field == "permissions.network.outbound"), "{status:#}");
+    }
+}
+
+#[test]
+fn everything_else_is_refused_at_once_and_said() {
+    let ns = namespace("else");
+    let (port, other) = (world(A), world(B));
+    ns.apply(grants(&[to("world-a.test", port), to("world-b.test", other)]));
+    let proxy: Value =
+        serde_json::from_str(&kubectl(["get", "service", "ccos-egress", "-o", "json"]).inside("ccos-system").run().out)
+            .unwrap();
+    let targets = json!([
+        ["tcp", A, port],
+        ["tcp", B, other],
+        ["tcp", proxy["spec"]["clusterIP"], 3128],
+        ["tcp", cluster::API_SERVER.parse::<SocketAddr>().unwrap().ip(), 443],
+        ["tcp", "169.254.169.254", 80],
+        ["udp", "10.96.0.10", 53],
+        ["tcp", "world-a.test", 22],
+        ["name", "world-b.test", other],
+        ["name", "c2VjcmV0.exfiltrated.example.com", 443],
+        ["name", "kubernetes.default.svc.cluster.local", 443],
+    ]);
+    let curious = execution("curious").python(PROBE).set("inputs.targets", targets.clone());
+    let ended = ns.accepts(curious.connects(to("world-a.test", port))).completes();
+    let answers: BTreeMap<String, (String, u64)> = serde_json::from_value(ended.result().clone()).unwrap();
+    assert_eq!(answers.len(), targets.as_array().unwrap().len());
+    for (target, (answer, millis)) in &answers {
+        let refused = matches!(answer.as_str(), "ENETUNREACH" | "ECONNREFUSED" | "unknown");
+        assert!(refused && *millis < AT_ONCE_MILLIS, "{target}: {answer} after {millis} ms");
+    }
+    let status = &ended.object["status"];
+    let denials: Vec<_> =
+        status["denials"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
+    for name in ["world-b.test.", "c2VjcmV0.exfiltrated.example.com."] {
+        assert!(denials.contains(&format!("{name}: not-granted").as_str()), "{status:#}");
+    }
+    assert_eq!(status["denials"][0]["kind"], "NetworkDenied");
+    assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
+}
+
+#[test]
+fn a_name_that_leads_to_a_blocked_address_is_refused_by_the_proxy() {
+    let ns = namespace("blocked");
+    let port = world(B);
+    let script = format!("to = ('world-b.test', {port})\n{TALK}");
+    let one = |name: &str| execution(name).python(&script).connects(to("world-b.test", port));
+    ns.apply(grants(&[to("world-b.test", port)]));
+    // The twin: without the block it is reached.
+    assert_eq!(ns.accepts(one("reached")).completes().result(), "HTTP/1.1 ");
+    ns.apply(
+        grants(&[to("world-b.test", port)]).set("permissions.network.blocked", json!([{"cidr": format!("{B}/32")}])),
+    );
+    let refused = ns.accepts(one("refused")).completes();
+    assert_eq!(refused.result(), "reset");
+    let status = &refused.object["status"];
+    assert_eq!(status["denials"][0]["target"], json!(format!("world-b.test:{port}: blocked")), "{status:#}");
+    assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
+}
+
+#[test]
+fn destinations_by_address_are_refused_at_admission() {
+    let ns = namespace("address");
+    let block = json!({"cidr": "203.0.113.0/24", "ports": [{"port": 5432}]});
+    ns.apply(grants(&[block.clone(), to("*.test", 443)]));
+    let field = "requires.permissions.network.outbound";
+    ns.rejects(execution("address").connects(block)).with(Reason::Unenforceable, &format!("{field}[0]"));
+    let many = json!({"host": "a.test", "ports": [{"port": 443}]});
+    let _ = ns.accepts(execution("name").connects(many));
+}
+
+/// A token for the proxy says who a pod is, and nothing else believes it. Any other would be a way to the API server.
+#[test]
+fn the_controllers_token_makes_no_pods_with_tokens_but_those_for_the_proxy() {
+    let ns = namespace("tokens");
+    let with = |audience: &str| {
+        let mut one = pod("tokens", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/true"], &[]);
+        one["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution", "name": "made-up", "uid": "made-up",
+            "controller": true,
+        }]);
+        one["spec"]["runtimeClassName"] = json!("gvisor");
+        let token = json!({"serviceAccountToken": {"audience": audience, "path": "token"}});
+        one["spec"]["volumes"] = json!([{"name": "token", "projected": {"sources": [token]}}]);
+        let who =
+            ["--as", "system:serviceaccount:ccos-system:ccos-controller", "create", "--dry-run=server", "-f", "-"];
+        kubectl(who).inside(&ns.name).input(one.to_string()).run()
+    };
+    let refused = with("https://kubernetes.default.svc.cluster.local");
+    assert!(!refused.ok && refused.err.contains("the controller makes only pods without tokens"), "{refused:?}");
+    assert!(with("ccos-egress").ok, "the egress proxy's may be there");
+}

@@ -1,0 +1,165 @@
+//! `ccos-egress`: the proxy through which executions reach the hosts that they were granted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use ccos_egress::admin::{self, Admin};
+use ccos_egress::classify::Ranges;
+use ccos_egress::cluster::Cluster;
+use ccos_egress::metrics::Metrics;
+use ccos_egress::resolve::Dns;
+use ccos_egress::serve::{Bounds, Proxy, serve};
+use ccos_policy::Cidr;
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
+
+/// Descriptors that are not two ends of a connection: clients that were not asked who they are, watches, name servers.
+const OTHER_DESCRIPTORS: u64 = 2048 + 256;
+
+/// Runs the proxy.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Where executions are served.
+    #[arg(long, default_value = "[::]:3128")]
+    listen: SocketAddr,
+    /// Where probes and metrics are served.
+    #[arg(long, default_value = "[::]:8080")]
+    admin: SocketAddr,
+    /// Blocks of addresses of pods, services and nodes: out of reach, whatever grants them.
+    #[arg(long = "cluster-cidr", value_name = "CIDR")]
+    cluster: Vec<Cidr>,
+    /// Blocks of private addresses to which granted names may lead.
+    #[arg(long = "allowed-cidr", value_name = "CIDR")]
+    allowed: Vec<Cidr>,
+    /// Name servers. Absent: those of /etc/resolv.conf.
+    #[arg(long = "nameserver", value_name = "ADDRESS")]
+    nameservers: Vec<IpAddr>,
+    /// The proxy's own addresses.
+    #[arg(long, env = "POD_IPS", value_delimiter = ',')]
+    own: Vec<IpAddr>,
+    /// The API server inside the cluster. Some clusters have a name here, whose address is public, or among the cluster's.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST")]
+    api_server: Option<String>,
+    /// Connections of all executions at one time.
+    #[arg(long, default_value_t = 4096)]
+    max_connections: usize,
+    /// Seconds for which nothing may move in a connection.
+    #[arg(long, default_value_t = 600)]
+    idle_seconds: u64,
+    /// Seconds for which established connections live on after SIGTERM.
+    #[arg(long, default_value_t = 30)]
+    drain_seconds: u64,
+}
+
+/// What keeps the proxy from running.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot set up TLS: another provider is installed")]
+    Tls,
+    #[error("cannot find the cluster")]
+    Config(#[source] kube::config::InferConfigError),
+    #[error("cannot make a client")]
+    Client(#[source] kube::Error),
+    #[error("cannot read which name servers there are")]
+    Resolver(#[source] hickory_resolver::net::NetError),
+    #[error("cannot serve on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot wait for signals")]
+    Signals(#[source] std::io::Error),
+    #[error("{wanted} descriptors are needed for --max-connections, but the limit is {limit}")]
+    Descriptors { wanted: u64, limit: u64 },
+    #[error("the watch of pods ended")]
+    WatchEnded,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            error!(%error, source, "the proxy ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), StartError> {
+    raise_descriptors(args.max_connections)?;
+    rustls::crypto::aws_lc_rs::default_provider().install_default().map_err(|_| StartError::Tls)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let metrics = Metrics::default();
+    let config = kube::Config::infer().await.map_err(StartError::Config)?;
+    let (cluster, watched) = Cluster::watch(config, metrics.clone()).map_err(StartError::Client)?;
+    let cluster = Arc::new(cluster);
+    let drains = Arc::new(AtomicBool::new(false));
+    let admin = Admin { cluster: Arc::clone(&cluster), metrics: metrics.clone(), drains: Arc::clone(&drains) };
+    let admin = tokio::spawn(admin::serve(listen(args.admin).await?, admin));
+
+    let bounds = Bounds {
+        connections: args.max_connections,
+        request: Duration::from_secs(10),
+        resolve: Duration::from_secs(6),
+        dial: Duration::from_secs(10),
+        first_bytes: Duration::from_secs(10),
+        idle: Duration::from_secs(args.idle_seconds),
+        drain: Duration::from_secs(args.drain_seconds),
+    };
+    let dns = Dns::new(&args.nameservers).map_err(StartError::Resolver)?;
+    let proxy = Proxy::new(cluster, dns, ranges(&args), bounds, metrics);
+    let listener = listen(args.listen).await?;
+    info!(address = %args.listen, "serves");
+    let stop = async {
+        terminate.recv().await;
+        drains.store(true, Relaxed);
+    };
+    let result = tokio::select! {
+        () = serve(listener, Arc::new(proxy), stop) => Ok(()),
+        () = watched => Err(StartError::WatchEnded),
+    };
+    admin.abort();
+    result
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+/// What is given, and the two addresses that no one has to name: the proxy itself, and the API server.
+fn ranges(args: &Args) -> Ranges {
+    let single = |address: &IpAddr| {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        format!("{address}/{length}").parse::<Cidr>().ok()
+    };
+    let own = args.own.iter().copied().chain(args.api_server.as_deref().and_then(|host| host.parse().ok()));
+    let own = own.filter_map(|address| single(&address));
+    let ranges = Ranges::new(args.cluster.clone(), own, args.allowed.clone());
+    if !ranges.cluster_known {
+        warn!("no --cluster-cidr: rules of executions open no private address, since it could be one of the cluster's");
+    }
+    ranges
+}
+
+/// Each connection has two. Failing now says why; failing at the thousandth connection would not.
+fn raise_descriptors(connections: usize) -> Result<(), StartError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = 2 * connections as u64 + OTHER_DESCRIPTORS;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let limit = maximum.unwrap_or(wanted);
+    let raised = wanted.min(limit);
+    let set = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
+    if set.is_err() || raised < wanted { Err(StartError::Descriptors { wanted, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,364 @@
+//! From an accepted connection to its end.
+
+mod answer;
+mod lobby;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccos_profile::egress::Refusal;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::classify::{AddressClass, Ranges, Vetted, vet};
+use crate::connect::{self, Connect, ConnectError, Head};
+use crate::count::Seat;
+use crate::decide::{Host, Verdict, decide};
+use crate::dial::dial;
+use crate::gate::Gate;
+use crate::identify::{Execution, Identify};
+use crate::metrics::Metrics;
+use crate::pump::{End, Tunnel, pump};
+use crate::resolve::Resolve;
+use answer::{Refused, establish, refuse};
+use lobby::Lobby;
+
+/// Bounds of time and number.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections of all executions at one time.
+    pub connections: usize,
+    /// From the accepted connection to the whole request.
+    pub request: Duration,
+    /// For the name servers.
+    pub resolve: Duration,
+    /// For the dialled addresses.
+    pub dial: Duration,
+    /// How long a client's first bytes may leave it open what they are.
+    pub first_bytes: Duration,
+    /// How long nothing may move in a tunnel.
+    pub idle: Duration,
+    /// How long established connections live on once the proxy was told to stop.
+    pub drain: Duration,
+}
+
+/// A proxy.
+pub struct Proxy<I, R> {
+    identify: I,
+    resolve: R,
+    ranges: Ranges,
+    bounds: Bounds,
+    metrics: Metrics,
+    lobby: Arc<Lobby>,
+    slots: Arc<Semaphore>,
+    #[cfg(feature = "sabotage")]
+    without: Option<Check>,
+}
+
+/// Checks that tests take out one by one, to see an attack succeed without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The rules grant the host.
+    Rules,
+    /// The address is one that the name may lead to.
+    Addresses,
+    /// What is dialled is what was looked at.
+    Pinned,
+    /// The first bytes name the host.
+    FirstBytes,
+    /// A request is complete within its time.
+    RequestTime,
+    /// The end of an execution ends its connections.
+    End,
+    /// No more connections than granted.
+    Connections,
+}
+
+impl<I: Identify, R: Resolve> Proxy<I, R> {
+    /// A proxy that knows who asks and where names lead.
+    pub fn new(identify: I, resolve: R, ranges: Ranges, bounds: Bounds, metrics: Metrics) -> Self {
+        Self {
+            identify,
+            resolve,
+            ranges,
+            bounds,
+            metrics,
+            lobby: Arc::default(),
+            slots: Arc::new(Semaphore::new(bounds.connections)),
+            #[cfg(feature = "sabotage")]
+            without: None,
+        }
+    }
+
+    /// The same without one of its checks.
+    #[cfg(feature = "sabotage")]
+    #[must_use]
+    pub fn without(mut self, check: Check) -> Self {
+        self.without = Some(check);
+        self
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn holds(&self, check: Check) -> bool {
+        self.without != Some(check)
+    }
+
+    #[cfg(not(feature = "sabotage"))]
+    #[allow(clippy::unused_self, reason = "the same call, with nothing to take out")]
+    const fn holds(&self, _: Check) -> bool {
+        true
+    }
+
+    /// Who asks.
+    #[cfg(feature = "sabotage")]
+    pub const fn identifies(&self) -> &I {
+        &self.identify
+    }
+
+    async fn connection(&self, mut client: TcpStream, from: IpAddr) {
+        let Some(waiting) = self.lobby.enter(from) else {
+            self.metrics.refused(Refusal::TooManyConnections);
+            return;
+        };
+        let within = if self.holds(Check::RequestTime) { self.bounds.request } else { Duration::from_hours(1) };
+        let read = timeout(within, request(&mut client)).await;
+        let (request, early) = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
+            Ok(read) => read,
+            Err(None) => return, // gone, or a probe of the kubelet
+            Err(Some(refused)) => {
+                self.metrics.refused(refused.refusal);
+                debug!(reason = refused.refusal.token(), message = refused.message, "refused");
+                return refuse(&mut client, &refused).await;
+            }
+        };
+        let identified = self.identify.identify(request.token.as_deref().unwrap_or_default()).await;
+        drop(waiting);
+        let execution = match identified {
+            Ok(execution) => execution,
+            Err(unknown) => {
+                let refused = Refused::new(unknown.refusal, unknown.message);
+                let count = self.metrics.refused(refused.refusal);
+                if count.is_power_of_two() {
+                    info!(reason = refused.refusal.token(), message = refused.message, %from, count, "refused");
+                }
+                return refuse(&mut client, &refused).await;
+            }
+        };
+        let tunnel = self.tunnel(client, &request, early, &execution);
+        if !self.holds(Check::End) {
+            return tunnel.await;
+        }
+        tokio::select! {
+            biased;
+            // Dropping the tunnel closes both of its sides.
+            () = execution.ended() => {}
+            () = tunnel => {}
+        }
+    }
+
+    async fn tunnel(&self, mut client: TcpStream, request: &Connect, early: Vec<u8>, execution: &Execution) {
+        let target = format!("{}:{}", request.host, request.port);
+        let Connection { mut server, host, seat, slot } = match self.open(request, execution).await {
+            Ok(connection) => connection,
+            Err(refused) => {
+                self.note(execution, &target, &refused);
+                return refuse(&mut client, &refused).await;
+            }
+        };
+        if establish(&mut client).await.is_err() {
+            return;
+        }
+        execution.account.connected();
+        let open = self.metrics.connected();
+        let mut gate = Gate::new(&host, request.port);
+        if !self.holds(Check::FirstBytes) {
+            gate = Gate::new(&Host::Address(IpAddr::from([0, 0, 0, 0])), request.port);
+        }
+        let tunnel = Tunnel {
+            early,
+            gate,
+            account: &execution.account,
+            metrics: &self.metrics,
+            idle: self.bounds.idle,
+            decide_within: self.bounds.first_bytes,
+        };
+        let end = pump(&mut client, &mut server, tunnel).await;
+        drop((open, seat, slot));
+        match end {
+            End::Closed | End::Failed => {}
+            End::Idle => debug!(target, pod = execution.pod, "nothing moved for too long"),
+            End::Cut(cut) => self.note(execution, &target, &Refused::new(cut.refusal, cut.message)),
+            End::Undecided => {
+                let message = "the first bytes did not show in time what they are".to_owned();
+                self.note(execution, &target, &Refused::new(Refusal::HostMismatch, message));
+            }
+        }
+    }
+
+    /// Everything that has to be so before the client hears a yes.
+    async fn open(&self, request: &Connect, execution: &Execution) -> Result<Connection, Refused> {
+        let grants = match &execution.grants {
+            Ok(grants) => grants,
+            Err(message) => return Err(Refused::new(Refusal::BadRules, message.clone())),
+        };
+        let host = Host::parse(&request.host)
+            .map_err(|error| Refused::new(Refusal::NotGranted, format!("{} is no host: {error}", request.host)))?;
+        match decide(&host, request.port, grants) {
+            Verdict::Denied { refusal, message } if self.holds(Check::Rules) => {
+                return Err(Refused::new(refusal, message));
+            }
+            Verdict::Denied { .. } | Verdict::Granted => {}
+        }
+        let seat = match execution.account.seat() {
+            None if self.holds(Check::Connections) => {
+                let most = execution.account.max_connections();
+                let message =
+                    format!("there are {most} connections, as many as permissions.network.maxConnections allows");
+                return Err(Refused::new(Refusal::TooManyConnections, message));
+            }
+            seat => seat,
+        };
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
+            Refused::new(Refusal::TooManyConnections, "the proxy has as many connections as it may".to_owned())
+        })?;
+        let vetted = self.vetted(&host, request.port, execution).await?;
+        #[cfg(feature = "sabotage")]
+        let vetted = if self.holds(Check::Pinned) {
+            vetted
+        } else {
+            let again = self.addresses(&host).await?;
+            again.into_iter().map(|address| Vetted::unvetted(SocketAddr::new(address, request.port))).collect()
+        };
+        let server = dial(&vetted, self.bounds.dial).await.map_err(|refusal| {
+            let what = if refusal == Refusal::TimedOut { "does not answer" } else { "refuses the connection" };
+            Refused::new(refusal, format!("{host}:{} {what}", request.port))
+        })?;
+        // Small requests and answers are most of what passes.
+        server.set_nodelay(true).map_err(|_| Refused::new(Refusal::Unreachable, format!("{host} is gone")))?;
+        Ok(Connection { server, host, seat, slot })
+    }
+
+    /// The host's addresses that may be dialled.
+    async fn vetted(&self, host: &Host, port: u16, execution: &Execution) -> Result<Vec<Vetted>, Refused> {
+        let grants = execution.grants.as_ref().map_err(|error| Refused::new(Refusal::BadRules, error.clone()))?;
+        let (mut vetted, mut worst): (Vec<Vetted>, Option<(IpAddr, AddressClass)>) = (Vec::new(), None);
+        for address in self.addresses(host).await? {
+            let address = SocketAddr::new(address, port);
+            match vet(address, grants, &self.ranges) {
+                Ok(passed) if !vetted.contains(&passed) => vetted.push(passed),
+                Ok(_) => {}
+                #[cfg(feature = "sabotage")]
+                Err(_) if !self.holds(Check::Addresses) => vetted.push(Vetted::unvetted(address)),
+                Err(class) => {
+                    if worst.is_none() || matches!(class, AddressClass::Blocked(_)) {
+                        worst = Some((address.ip(), class));
+                    }
+                }
+            }
+        }
+        match worst {
+            Some((address, class)) if vetted.is_empty() => {
+                Err(Refused::new(class.refusal(), format!("{host} leads to {address}: {}", class.words())))
+            }
+            Some(_) | None => Ok(vetted),
+        }
+    }
+
+    async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Refused> {
+        let name = match host {
+            Host::Address(address) => return Ok(vec![*address]),
+            Host::Name(name) => name,
+        };
+        let found = timeout(self.bounds.resolve, self.resolve.resolve(name)).await.unwrap_or(Err(Refusal::TimedOut));
+        match found {
+            Ok(addresses) if addresses.is_empty() => {
+                Err(Refused::new(Refusal::NotResolved, format!("{name} has no address")))
+            }
+            Ok(addresses) => Ok(addresses),
+            Err(refusal) => {
+                let what =
+                    if refusal == Refusal::TimedOut { "the name servers don't answer for" } else { "no address for" };
+                Err(Refused::new(refusal, format!("{what} {name}")))
+            }
+        }
+    }
+
+    /// Counts a refusal. Its line is written at the first, second, fourth, eighth time: code that asks for ever can't fill
+    /// the log.
+    fn note(&self, execution: &Execution, target: &str, refused: &Refused) {
+        self.metrics.refused(refused.refusal);
+        let count = execution.account.refused(refused.refusal, target);
+        if count.is_power_of_two() {
+            let Execution { namespace, pod, uid, .. } = execution;
+            let (target, message) = (escaped(target), escaped(&refused.message));
+            info!(namespace, pod, uid, target, reason = refused.refusal.token(), message, count, "refused");
+        }
+    }
+}
+
+/// What was opened.
+struct Connection {
+    server: TcpStream,
+    host: Host,
+    seat: Option<Seat>,
+    slot: OwnedSemaphorePermit,
+}
+
+/// Serves until it is told to stop, then keeps what is established until its deadline.
+pub async fn serve<I: Identify, R: Resolve>(
+    listener: TcpListener,
+    proxy: Arc<Proxy<I, R>>,
+    stop: impl Future<Output = ()>,
+) {
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((client, from)) => {
+                    // Failing here means that the client is gone.
+                    let _ = client.set_nodelay(true);
+                    let proxy = Arc::clone(&proxy);
+                    connections.spawn(async move { proxy.connection(client, from.ip().to_canonical()).await });
+                }
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            () = &mut stop => break,
+        }
+    }
+    drop(listener);
+    info!(connections = connections.len(), seconds = proxy.bounds.drain.as_secs(), "drains");
+    let drained = timeout(proxy.bounds.drain, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        warn!(connections = connections.len(), "cuts what is left at the deadline");
+        connections.shutdown().await;
+    }
+}
+
+/// The request, and what the client sent behind it. `Err(None)`: the client is gone.
+async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Refused>> {
+    let mut bytes = Vec::with_capacity(2048);
+    loop {
+        let room = (connect::MAX_HEAD - bytes.len()).max(1) as u64;
+        if client.take(room).read_buf(&mut bytes).await.map_err(|_| None)? == 0 {
+            return Err((!bytes.is_empty()).then(|| Refused::request(ConnectError::Malformed)));
+        }
+        match connect::parse(&bytes).map_err(|error| Some(Refused::request(error)))? {
+            Head::Partial => {}
+            Head::Complete(request, length) => return Ok((request, bytes.split_off(length))),
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.escape_debug().take(512).collect()
+}

@@ -1,0 +1,104 @@
+//! The way out of a pod: through the egress proxy, to the names that are required.
+
+use std::net::SocketAddr;
+
+use ccos_policy::{Admitted, Bytes, Outbound, Peer, PortRange};
+use ccos_profile::egress::{self, CidrRule, HostRule, Ports, Rules};
+use ccos_profile::{Egress, place};
+use k8s_openapi::api::core::v1::{ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection};
+use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
+
+use super::{Operator, Order, RUNNER_MEMORY};
+
+/// Memory of the runner's relay, beside the runner's own: two buffers of 16 KiB for each of at most 256 connections.
+const RELAY_MEMORY: Bytes = Bytes(16 << 20);
+
+/// How long a token is good for, in seconds: the least that Kubernetes gives. The kubelet renews it before.
+const TOKEN_SECONDS: i64 = 600;
+
+/// Where the cluster's egress proxy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// The operator's namespace, in which it runs.
+    pub namespace: String,
+    /// The address of its Service.
+    pub address: SocketAddr,
+}
+
+/// Whether an execution connects to anything.
+#[must_use]
+pub fn is_required(admitted: &Admitted) -> bool {
+    !admitted.permissions().network.outbound.is_empty()
+}
+
+/// What the runner's own processes may use, with a way out or without.
+pub(super) const fn runner_memory(outbound: bool) -> Bytes {
+    if outbound { Bytes(RUNNER_MEMORY.0 + RELAY_MEMORY.0) } else { RUNNER_MEMORY }
+}
+
+/// What the proxy and the runner read; `None` where nothing is required. Without a proxy there is none either, so that the
+/// runner gives no network: the controller does not come here without one.
+pub(super) fn egress(order: Order<'_>) -> Option<Egress> {
+    let proxy = order.proxy.filter(|_| is_required(order.admitted))?;
+    Some(Egress { proxy: proxy.address, rules: rules(order) })
+}
+
+/// What is required, and all that is blocked: by the execution itself, and by the context that granted it, since a name may
+/// lead to an address that is blocked.
+fn rules(order: Order<'_>) -> Rules {
+    let network = &order.admitted.permissions().network;
+    let mut blocked: Vec<egress::Peer> = network.blocked.iter().map(peer).collect();
+    let of_context = order.context.spec().permissions.as_ref().and_then(|permissions| permissions.network.as_ref());
+    for one in of_context.and_then(|network| network.blocked.as_deref()).unwrap_or_default() {
+        let ccos_crds::permissions::Peer { host, cidr } = one;
+        let host = host.clone().map(egress::Peer::Host);
+        blocked.extend(host.or_else(|| cidr.clone().map(egress::Peer::Cidr)).filter(|one| !blocked.contains(one)));
+    }
+    Rules {
+        outbound: network.outbound.iter().map(outbound).collect(),
+        blocked,
+        max_connections: network.max_connections,
+        bytes_per_second: order.admitted.limits().network_bytes_per_second.map(|bytes| bytes.0),
+    }
+}
+
+fn outbound(Outbound { peer, ports }: &Outbound) -> egress::Outbound {
+    let range = |range: &PortRange| Ports { port: range.first(), end_port: range.last() };
+    let ports = ports.iter().map(range).collect();
+    match peer {
+        Peer::Host(host) => egress::Outbound::Host(HostRule { host: host.to_string(), ports }),
+        Peer::Cidr(cidr) => egress::Outbound::Cidr(CidrRule { cidr: cidr.to_string(), ports }),
+    }
+}
+
+fn peer(peer: &Peer) -> egress::Peer {
+    match peer {
+        Peer::Host(host) => egress::Peer::Host(host.to_string()),
+        Peer::Cidr(cidr) => egress::Peer::Cidr(cidr.to_string()),
+    }
+}
+
+/// Who the pod is, for the proxy and for nobody else. Mounted outside of the view.
+pub(super) fn token() -> Volume {
+    let file = place::EGRESS_TOKEN.strip_prefix(place::EGRESS).unwrap_or_default().trim_start_matches('/');
+    Volume {
+        name: "egress".to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![VolumeProjection {
+                service_account_token: Some(ServiceAccountTokenProjection {
+                    audience: Some(egress::AUDIENCE.to_owned()),
+                    expiration_seconds: Some(TOKEN_SECONDS),
+                    path: file.to_owned(),
+                }),
+                ..VolumeProjection::default()
+            }]),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// To the proxy's pods and nowhere else.
+pub(super) fn rule(operator: &Operator) -> NetworkPolicyEgressRule {
+    operator.way_to(egress::COMPONENT, egress::PORT)
+}

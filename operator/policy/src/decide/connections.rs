@@ -1,0 +1,57 @@
+//! Which connections can be held exactly: those out by name, by the egress proxy.
+
+use std::collections::BTreeSet;
+
+use super::required::{INBOUND, OUTBOUND, Required};
+use crate::decision::{Cause, Denial, FieldPath};
+use crate::isolation::{Isolation, Isolations};
+use crate::permissions::{Outbound, Peer};
+
+/// Different ports of all destinations together: each is a socket that is held open beside the code.
+pub const MOST_PORTS: usize = 64;
+
+pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the \
+     chart's values); or write [], which is held: no network at all";
+pub(super) const BY_ADDRESS: &str = "destinations by address are not held yet; write a host";
+pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
+pub(super) const INBOUND_RULES: &str = "connections in are not held yet; write [], which is held: none";
+
+/// Denies what can't be held.
+pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isolations, denials: &mut Vec<Denial>) {
+    let outbound = (OUTBOUND.of)(&required.permissions);
+    let able = |isolation: Isolation| isolations.0.get(&isolation).is_some_and(|profile| profile.egress);
+    let mut deny = |field: FieldPath, value: Option<String>, advice: &str, instead| {
+        let required_by = required.required_by(&OUTBOUND);
+        denials
+            .push(Denial::new(field, Cause::Unenforceable { value, advice: advice.to_owned(), instead, required_by }));
+    };
+    if !outbound.is_empty() && !able(isolation) {
+        let instead = [Isolation::GVisor, Isolation::Kata].into_iter().find(|&other| other != isolation && able(other));
+        deny(OUTBOUND.field(), None, &format!("{isolation} {NO_PROXY}"), instead);
+    } else {
+        for (index, rule) in outbound.iter().enumerate() {
+            match rule.peer {
+                Peer::Host(_) => {}
+                Peer::Cidr(_) => deny(OUTBOUND.field().index(index), Some(rule.to_string()), BY_ADDRESS, None),
+            }
+        }
+        if outbound.iter().any(|rule| matches!(rule.peer, Peer::Host(_))) && has_too_many_ports(outbound.iter()) {
+            deny(OUTBOUND.field(), None, TOO_MANY_PORTS, None);
+        }
+    }
+    if !(INBOUND.of)(&required.permissions).is_empty() {
+        let required_by = required.required_by(&INBOUND);
+        let advice = INBOUND_RULES.to_owned();
+        let cause = Cause::Unenforceable { value: None, advice, instead: None, required_by };
+        denials.push(Denial::new(INBOUND.field(), cause));
+    }
+}
+
+fn has_too_many_ports<'a>(rules: impl Iterator<Item = &'a Outbound>) -> bool {
+    let mut ports = BTreeSet::new();
+    // Stops at the first too many: a range may be all there are.
+    rules.flat_map(|rule| &rule.ports).flat_map(|range| range.first()..=range.last()).any(|port| {
+        ports.insert(port);
+        ports.len() > MOST_PORTS
+    })
+}

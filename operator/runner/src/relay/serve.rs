@@ -1,0 +1,315 @@
+//! The relay's work: answers questions, and takes what is connected to the proxy.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ccos_policy::HostName;
+use ccos_profile::egress::Refusal;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::names::Names;
+use super::sockets::Sockets;
+use super::traffic::{Traffic, say};
+use super::{MOST_CONNECTIONS, dns, tunnel};
+
+/// For a connection to the proxy, which is in the same cluster.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// For the proxy to resolve, connect and answer.
+const ANSWER: Duration = Duration::from_secs(40);
+
+/// For a question over a connection.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// At one time: a program has one or two.
+const MOST_QUESTIONERS: usize = 16;
+
+/// After an error of accept(2), which comes again at once where descriptors have run out.
+const RECOVER: Duration = Duration::from_millis(100);
+
+/// What was connected when the workload ended is taken, too.
+const LATE: Duration = Duration::from_millis(20);
+
+/// For what the workload sent before it ended.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// For each way of a connection.
+const BUFFER: usize = 16 * 1024;
+
+/// What all tasks share.
+pub(super) struct Shared {
+    pub(super) names: Mutex<Names>,
+    pub(super) traffic: Traffic,
+    pub(super) proxy: SocketAddr,
+    pub(super) token: PathBuf,
+    /// Becomes true when the workload has ended.
+    pub(super) ended: watch::Receiver<bool>,
+}
+
+/// Why a connection was not taken to where it was going.
+enum Failure {
+    /// The proxy or this relay refused it.
+    Refused(Refusal),
+    /// Something did not work.
+    Broken(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(format!("the egress proxy can't be reached: {error}"))
+    }
+}
+
+/// Until the workload has ended, and what it sent before that is sent.
+pub(super) async fn serve(sockets: Sockets, shared: Shared) -> io::Result<()> {
+    let Sockets { packets, questions, ports } = sockets;
+    let mut ended = shared.ended.clone();
+    let shared = Arc::new(shared);
+    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut tasks = JoinSet::new();
+    let packets = UdpSocket::from_std(packets.into())?;
+    tasks.spawn(answer_packets(packets, Arc::clone(&shared)));
+    tasks.spawn(answer_connections(listener(questions)?, Arc::clone(&shared)));
+    for port in ports {
+        tasks.spawn(take(listener(port)?, Arc::clone(&shared), Arc::clone(&connections)));
+    }
+    // An error: whoever would say it is gone.
+    ended.wait_for(|ended| *ended).await.ok();
+    sleep(LATE).await;
+    tasks.abort_all();
+    let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+    timeout(FLUSH, connections.acquire_many(all)).await.map(drop).ok();
+    Ok(())
+}
+
+fn listener(socket: OwnedFd) -> io::Result<TcpListener> {
+    TcpListener::from_std(socket.into())
+}
+
+impl Shared {
+    fn names(&self) -> MutexGuard<'_, Names> {
+        // Whoever panicked with it was adding a name.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answer(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let dns::Answer { reply, refused } = dns::answer(message, &mut self.names());
+        if let Some(name) = refused {
+            self.traffic.refused(Refusal::NotGranted, &name);
+        }
+        reply
+    }
+
+    /// The name that was connected to, if it is granted at this port.
+    fn target(&self, local: SocketAddr) -> Result<HostName, String> {
+        let names = self.names();
+        let name = match local.ip() {
+            IpAddr::V4(address) => names.at(address),
+            IpAddr::V6(_) => None,
+        };
+        #[cfg(feature = "sabotage")]
+        if let Some(name) = name.filter(|_| crate::kernel::sabotage::is_without("relay")) {
+            return Ok(name.clone());
+        }
+        match name {
+            Some(name) if names.grants(name, local.port()) => Ok(name.clone()),
+            Some(name) => Err(format!("{name}:{}", local.port())),
+            None => Err(local.to_string()),
+        }
+    }
+}
+
+async fn answer_packets(socket: UdpSocket, shared: Arc<Shared>) {
+    let mut message = [0; dns::MOST_QUESTION_BYTES];
+    loop {
+        // Longer ones are cut, and then no questions. Errors are of an answer that was not taken.
+        let Ok((length, from)) = socket.recv_from(&mut message).await else {
+            sleep(RECOVER).await;
+            continue;
+        };
+        if let Some(reply) = message.get(..length).and_then(|message| shared.answer(message)) {
+            socket.send_to(&reply, from).await.ok();
+        }
+    }
+}
+
+async fn answer_connections(listener: TcpListener, shared: Arc<Shared>) {
+    let questioners = Arc::new(Semaphore::new(MOST_QUESTIONERS));
+    loop {
+        let stream = accept(&listener).await;
+        let Ok(permit) = Arc::clone(&questioners).try_acquire_owned() else { continue };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            timeout(QUESTION, answer_stream(stream, &shared)).await.ok();
+            drop(permit);
+        });
+    }
+}
+
+/// Each message has its length before it (RFC 1035, section 4.2.2).
+async fn answer_stream(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
+    loop {
+        let length = usize::from(stream.read_u16().await?);
+        if length > dns::MOST_QUESTION_BYTES {
+            return Ok(());
+        }
+        let mut message = vec![0; length];
+        stream.read_exact(&mut message).await?;
+        let Some(reply) = shared.answer(&message) else { return Ok(()) };
+        let mut framed = u16::try_from(reply.len()).unwrap_or_default().to_be_bytes().to_vec();
+        framed.extend(reply);
+        stream.write_all(&framed).await?;
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(_) => sleep(RECOVER).await,
+        }
+    }
+}
+
+/// Takes connections to one port, of whatever name.
+async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semaphore>) {
+    loop {
+        let stream = accept(&listener).await;
+        let Ok(local) = stream.local_addr() else { continue };
+        let name = match shared.target(local) {
+            Ok(name) => name,
+            Err(target) => {
+                shared.traffic.refused(Refusal::NotGranted, &target);
+                reset(&stream);
+                continue;
+            }
+        };
+        let target = format!("{name}:{}", local.port());
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+            shared.traffic.refused(Refusal::TooManyConnections, &target);
+            reset(&stream);
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            match open(&shared, &name, local.port()).await {
+                Ok((proxy, first)) => relay(stream, proxy, &first, &shared).await,
+                Err(failure) => {
+                    match failure {
+                        Failure::Refused(why) if is_denial(why) => shared.traffic.refused(why, &target),
+                        Failure::Refused(why) => say(&format!("{target}: {}", why.token())),
+                        Failure::Broken(why) => say(&format!("{target}: {why}")),
+                    }
+                    reset(&stream);
+                }
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Whether a refusal is of what the workload wanted, and not a fault on the way.
+const fn is_denial(why: Refusal) -> bool {
+    match why {
+        Refusal::NotGranted
+        | Refusal::Blocked
+        | Refusal::AddressRefused
+        | Refusal::TooManyConnections
+        | Refusal::ServerNameMismatch
+        | Refusal::HostMismatch => true,
+        Refusal::BadRequest
+        | Refusal::Unidentified
+        | Refusal::BadRules
+        | Refusal::NotResolved
+        | Refusal::Unreachable
+        | Refusal::NotReady
+        | Refusal::TimedOut => false,
+    }
+}
+
+/// A tunnel through the proxy, and the first bytes of the peer's.
+async fn open(shared: &Shared, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
+    // Each time: the kubelet renews it.
+    let token = std::fs::read_to_string(&shared.token);
+    let token = token.map_err(|error| Failure::Broken(format!("the egress token can't be read: {error}")))?;
+    let request = tunnel::request(name, port, token.trim_end());
+    let request = request.ok_or_else(|| Failure::Broken("the egress token is none".to_owned()))?;
+    let late = |_| Failure::Broken("the egress proxy did not answer in time".to_owned());
+    let mut proxy = timeout(CONNECT, TcpStream::connect(shared.proxy)).await.map_err(late)??;
+    proxy.set_nodelay(true)?;
+    timeout(ANSWER, async {
+        proxy.write_all(&request).await?;
+        let mut bytes = Vec::new();
+        let first = loop {
+            match tunnel::head(&bytes) {
+                tunnel::Head::Incomplete => {}
+                tunnel::Head::Open(length) => break bytes.split_off(length),
+                tunnel::Head::Refused { why: Some(why), .. } => return Err(Failure::Refused(why)),
+                tunnel::Head::Refused { status, why: None } => {
+                    return Err(Failure::Broken(format!("the egress proxy answers with status {status}")));
+                }
+                tunnel::Head::Invalid => return Err(Failure::Broken("the egress proxy speaks no HTTP".to_owned())),
+            }
+            let room = tunnel::MOST_HEAD_BYTES.saturating_sub(bytes.len()).max(1);
+            if (&mut proxy).take(room as u64).read_buf(&mut bytes).await? == 0 {
+                return Err(Failure::Broken("the egress proxy hung up".to_owned()));
+            }
+        };
+        Ok(first)
+    })
+    .await
+    .map_err(late)?
+    .map(|first| (proxy, first))
+}
+
+/// Both ways, until both have ended. A failure of one is a reset of the other: what was cut must not look complete.
+async fn relay(mut stream: TcpStream, mut proxy: TcpStream, first: &[u8], shared: &Shared) {
+    shared.traffic.connected();
+    stream.set_nodelay(true).ok();
+    let mut ended = shared.ended.clone();
+    let (mut from_workload, mut to_workload) = stream.split();
+    let (mut from_proxy, mut to_proxy) = proxy.split();
+    let up = copy(&mut from_workload, &mut to_proxy, |bytes| shared.traffic.sent(bytes));
+    let down = async {
+        to_workload.write_all(first).await?;
+        shared.traffic.received(first.len() as u64);
+        tokio::select! {
+            done = copy(&mut from_proxy, &mut to_workload, |bytes| shared.traffic.received(bytes)) => done,
+            // There is nobody left to read it.
+            _ = ended.wait_for(|ended| *ended) => Ok(()),
+        }
+    };
+    if tokio::try_join!(up, down).is_err() {
+        reset(&stream);
+        reset(&proxy);
+    }
+}
+
+async fn copy(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    count: impl Fn(u64),
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(buffer.get(..length).unwrap_or_default()).await?;
+        count(length as u64);
+    }
+}
+
+/// Closing it will be a reset, not an end.
+fn reset(stream: &TcpStream) {
+    rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).ok();
+}

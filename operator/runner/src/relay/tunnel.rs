@@ -1,0 +1,113 @@
+//! What is said to the proxy, and what it says: HTTP/1.1 CONNECT.
+
+use ccos_policy::HostName;
+use ccos_profile::egress::{REASON_HEADER, Refusal};
+use httparse::{EMPTY_HEADER, Response, Status};
+
+/// The head of an answer is a few lines.
+pub const MOST_HEAD_BYTES: usize = 8 * 1024;
+
+/// Those of ours are four.
+const MOST_HEADERS: usize = 32;
+
+/// What the bytes so far say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// More is to come.
+    Incomplete,
+    /// The tunnel is open; the peer's bytes begin here.
+    Open(usize),
+    /// It is not.
+    Refused {
+        /// HTTP's.
+        status: u16,
+        /// The proxy's own word for it, where it is known.
+        why: Option<Refusal>,
+    },
+    /// No answer of a proxy.
+    Invalid,
+}
+
+/// Asks for a tunnel. A token with anything but visible characters would say more than a token: then there is no request.
+#[must_use]
+pub fn request(host: &HostName, port: u16, token: &str) -> Option<Vec<u8>> {
+    let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    visible.then(|| {
+        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nProxy-Authorization: Bearer {token}\r\n\r\n")
+            .into_bytes()
+    })
+}
+
+/// Reads the head of the answer.
+#[must_use]
+pub fn head(bytes: &[u8]) -> Head {
+    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+    let mut response = Response::new(&mut headers);
+    match response.parse(bytes) {
+        Ok(Status::Partial) if bytes.len() < MOST_HEAD_BYTES => Head::Incomplete,
+        Ok(Status::Partial) | Err(_) => Head::Invalid,
+        Ok(Status::Complete(length)) => match response.code {
+            Some(200) => Head::Open(length),
+            Some(status) => {
+                let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(REASON_HEADER));
+                let why = header.and_then(|header| std::str::from_utf8(header.value).ok()).and_then(reason);
+                Head::Refused { status, why }
+            }
+            None => Head::Invalid,
+        },
+    }
+}
+
+fn reason(token: &str) -> Option<Refusal> {
+    Refusal::ALL.into_iter().find(|refusal| refusal.token() == token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_names_the_host_and_shows_the_token() {
+        let host = "World-A.test.".parse().unwrap();
+        let expected =
+            "CONNECT world-a.test:443 HTTP/1.1\r\nHost: world-a.test:443\r\nProxy-Authorization: Bearer a.b-c\r\n\r\n";
+        assert_eq!(request(&host, 443, "a.b-c"), Some(expected.as_bytes().to_vec()));
+        for token in ["", "a b", "a\r\nb", "a\n", "ä"] {
+            assert_eq!(request(&host, 443, token), None, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn what_follows_the_head_is_the_peers() {
+        let answer = b"HTTP/1.1 200 Connection established\r\n\r\nSSH-2.0";
+        let Head::Open(length) = head(answer) else { panic!() };
+        assert_eq!(&answer[length..], b"SSH-2.0");
+        for cut in 0..length {
+            assert_eq!(head(&answer[..cut]), Head::Incomplete, "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        for (answer, status, why) in [
+            ("HTTP/1.1 403 Forbidden\r\nccos-reason: blocked\r\n\r\n", 403, Some(Refusal::Blocked)),
+            (
+                "HTTP/1.1 429 Too Many Requests\r\nCCOS-Reason: too-many-connections\r\n\r\n",
+                429,
+                Some(Refusal::TooManyConnections),
+            ),
+            ("HTTP/1.1 403 Forbidden\r\nccos-reason: other\r\n\r\n", 403, None),
+            ("HTTP/1.1 302 Found\r\nLocation: x\r\n\r\n", 302, None),
+            ("HTTP/1.1 201 Created\r\n\r\n", 201, None),
+        ] {
+            assert_eq!(head(answer.as_bytes()), Head::Refused { status, why }, "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_opens_nothing() {
+        assert_eq!(head(b"SSH-2.0-OpenSSH\r\n"), Head::Invalid);
+        assert_eq!(head(format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MOST_HEAD_BYTES)).as_bytes()), Head::Invalid);
+        assert_eq!(head(format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(33)).as_bytes()), Head::Invalid);
+    }
+}
