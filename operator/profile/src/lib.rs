@@ -5,6 +5,7 @@
 //! stays small.
 
 pub mod egress;
+pub mod mounts;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccos_profile::{
-    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, place,
+    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, mounts, place,
 };
 use serde_json::Value;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use crate::grants::LEAST_ABI;
 use crate::path::{AbsolutePath, PathError};
 use crate::relay;
 use crate::relay::names::{Names, NamesError};
-use crate::view::rules::{INPUT_FILE, RESULT_FILE, SHARED_SCRATCH};
+use crate::view::rules::{INPUT_FILE, RESULT_FILE};
 
 /// A `ConfigMap` holds no more.
 const MOST_PROFILE_BYTES: u64 = 1024 * 1024;
@@ -279,10 +279,7 @@ fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {
     let Volume { source, mount_path } = volume;
     let request =
         VolumeRequest { source: path("volumes.source", source)?, mount_path: path("volumes.mountPath", mount_path)? };
-    let ours = ["/proc", "/dev"].map(AbsolutePath::literal);
-    let taken = SHARED_SCRATCH.contains(&mount_path.as_str())
-        || ours.iter().any(|own| request.mount_path.is_within(own) || request.mount_path == AbsolutePath::root());
-    if taken {
+    if !mounts::may_be_at(request.mount_path.as_str()) {
         return Err(value("volumes.mountPath", "a folder that is not the baseline's", &format!("{mount_path:?}")));
     }
     Ok(request)

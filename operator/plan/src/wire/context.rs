@@ -54,6 +54,7 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     if level == Level::Sandboxed && audit.as_ref().is_some_and(|audit| audit.level != wire::AuditLevel::Comprehensive) {
         faults.add("spec.audit.level", "level Sandboxed is audited in full: write Comprehensive, or remove audit");
     }
+    super::mounts::check(&mut faults, volumes);
     self::claims(&mut faults, volumes);
     self::scratch(&mut faults, volumes, limits.or_default(level.default_limits()).disk);
     let volumes = volumes

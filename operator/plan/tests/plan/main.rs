@@ -14,4 +14,5 @@ mod rescan;
 mod schemas;
 mod seed;
 mod trust;
+mod words;
 mod world;

@@ -2,11 +2,13 @@
 
 use super::connections;
 use super::container;
+use super::instead;
 use super::required::{BLOCKED, COMMANDS, EXECUTE, IPC, Kind, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
+use crate::pattern::PathPattern;
+use crate::pattern::budget::Budget;
 use crate::pattern::path::is_at_or_below;
-use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
 
 /// What every program needs, and so what none may write: the baseline's places. A tree that contains one is refused,
@@ -79,7 +81,8 @@ pub(super) fn isolation(
         let allowed = self::allowed(context);
         if !allowed.contains(&chosen) {
             let level = (!of_level(context.level).contains(&chosen)).then_some(context.level);
-            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level });
+            let by_default = request.isolation.is_none() && by_default.is_none();
+            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level, by_default });
         }
     }
     let able = |isolation: Isolation| match isolation {
@@ -121,15 +124,18 @@ pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
 }
 
 /// What can be held is a rule of syntax, so that the same file means the same on every cluster.
-pub(super) fn syntax(required: &Required, isolation: Isolation, isolations: &Isolations, denials: &mut Vec<Denial>) {
+pub(super) fn syntax(
+    required: &Required,
+    context: Option<&Context>,
+    (isolation, isolations): (Isolation, &Isolations),
+    budget: &mut Budget,
+    denials: &mut Vec<Denial>,
+) {
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
-                let advice = match (pattern.literal_base(), kind.reach) {
-                    ("/", _) => format!("{isolation} {GLOB}; write the path itself"),
-                    (base, Reach::Below) => format!("{isolation} {GLOB}; write \"{base}\""),
-                    (base, Reach::Itself) => format!("{isolation} {GLOB}; write \"{base}/**\", or each program"),
-                };
+                let instead = instead::of_glob(&kind, pattern, required, context, budget);
+                let advice = format!("{isolation} {GLOB}; {instead}");
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }
         }

@@ -18,7 +18,9 @@ pub(crate) fn escaped(text: &str) -> String {
     safe
 }
 
-fn is_invisible(c: char) -> bool {
+/// Whether a character reorders or hides what is around it, or is itself not seen.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -29,7 +29,10 @@ fn the_executions_else_the_contexts_else_gvisor() {
 #[test]
 fn an_isolation_that_the_context_does_not_allow_is_denied() {
     let case = case().context(|c| c.isolations_allowed = vec![Kata]);
-    case.clone().says(r#"isolation "GVisor": not allowed; allowed: Kata"#);
+    case.clone().says(
+        r#"isolation "GVisor": not allowed, and the default where the context has none; allowed: Kata; name one, or ask the context's author to set spec.isolation.default"#,
+    );
+    case.clone().asks(|r| r.isolation = Some(GVisor)).says(r#"isolation "GVisor": not allowed; allowed: Kata"#);
     assert_eq!(case.asks(|r| r.isolation = Some(Kata)).admitted().isolation(), Kata);
 }
 
