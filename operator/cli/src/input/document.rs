@@ -155,7 +155,17 @@ impl Node {
 fn octal(text: &str, value: &Content, at: &Location) -> Option<Octal> {
     let Content::Scalar(Value::Number(_) | Value::String(_)) = value else { return None };
     let start = usize::try_from(at.span().byte_offset()?).ok()?;
-    Octal::at_start(text.get(start..)?)
+    let before = text.get(..start)?;
+    if is_in_block(before) { None } else { Octal::at_start(text.get(start..)?) }
+}
+
+/// Whether a scalar that begins after this text is the first line of a block (`|` or `>`), which is no number anywhere.
+fn is_in_block(before: &str) -> bool {
+    let (rest, line) = before.rsplit_once('\n').unwrap_or_default();
+    let header = rest.trim_end().rsplit('\n').next().unwrap_or_default();
+    let header = header.split(" #").next().unwrap_or_default().trim_end();
+    line.trim().is_empty()
+        && header.trim_end_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']).ends_with(['|', '>'])
 }
 
 impl<'de> Deserialize<'de> for Node {

@@ -129,7 +129,9 @@ fn one_that_waits_says_for_what() {
     let explanation = explanation(&Found { object: execution(&key(), &status), keys: keys() });
     let text = printed(&explanation, Format::Text);
     assert!(
-        text.contains("State\n  CapacityExhausted: 3 of 3 run\n  what to do: nothing: it starts when others"),
+        text.contains(
+            "State\n  CapacityExhausted: 3 of 3 run\n  what to do: nothing, unless this one alone exceeds spec.capacity"
+        ),
         "{text}"
     );
 }
