@@ -15,6 +15,8 @@ say "build the operator"
 # --target, even though it is the host's: otherwise the flags hit build scripts and procedural macros, which can't be static.
 (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu \
     -p ccos-controller -p ccos-webhook -p ccos-egress -p ccos-runner -p ccos-cli) >&2
+(cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target x86_64-unknown-linux-gnu \
+    -p ccos-runner --example attack) >&2
 for name in ccos-controller ccos-webhook ccos-egress ccos-runner; do
     [[ -x $release/$name ]] || die "no $release/$name was built"
     if readelf --program-headers --wide "$release/$name" | grep -q INTERP; then die "$name is not static"; fi
@@ -41,6 +43,21 @@ controller_root() {
     echo "$root"
 }
 
+# What attacks from inside: a static program, and what it must not reach.
+attack_root() {
+    local root=$work/attack
+    mkdir -p "$root"/{app,etc,tmp}
+    install -m 755 "$release/examples/attack" "$root/app/attack"
+    install -m 755 "$release/examples/attack" "$root/app/other"
+    echo image >"$root/secret"
+    echo image >"$root/etc/shadow"
+    echo image >"$root/etc/visible"
+    ln -s ../secret "$root/etc/alias"
+    ln -s /proc/1/root/ccos/profile "$root/etc/escape"
+    find "$root" -type d -exec chmod 755 {} +
+    echo "$root"
+}
+
 # --- push -----------------------------------------------------------------------------------------------------------
 push() { # NAME SOURCE [OPTION...]
     "$root/e2e/cluster/image.sh" --push "$registry/$1:e2e" "${@:2}"
@@ -51,6 +68,7 @@ webhook=$(push ccos/webhook "$release/ccos-webhook" --user 65532)
 egress=$(push ccos/egress "$release/ccos-egress" --user 65532)
 runner=$(push ccos/runner "$(runner_root)" --user 1000 --entrypoint /ccos-runner)
 python=$(push examples/python "$("$root/e2e/python.sh")" --user 1000)
+attack=$(push test/attack "$(attack_root)" --user 1000)
 busybox=$(push examples/busybox "$CCOS_TOOLS/rootfs/busybox" --user 1000)
 cat >"$images" <<ENV
 CCOS_CONTROLLER_IMAGE=$controller
@@ -59,6 +77,7 @@ CCOS_EGRESS_IMAGE=$egress
 CCOS_RUNNER_IMAGE=$runner
 CCOS_PYTHON_IMAGE=$python
 CCOS_BUSYBOX_IMAGE=$busybox
+CCOS_ATTACK_IMAGE=$attack
 CCOS_CLI=$release/ccos
 ENV
 cat "$images"

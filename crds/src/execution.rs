@@ -64,7 +64,7 @@ pub struct CapabilityExecutionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub inputs_from: Vec<InputFrom>,
-    /// Environment variables. Each name must be required and granted.
+    /// Environment variables. Each name must be in `environment.read` or `environment.write` of what is required.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]

@@ -36,7 +36,8 @@ pub struct Permissions {
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
     /// Paths that may be read; a folder may be listed. `/data` is that path and all below it, and so is `/data/**`;
-    /// `/data/*.csv` is each such file, and if there is a folder of such a name, all below it.
+    /// `/data/*.csv` is each such file, and if there is a folder of such a name, all below it. In this release only contexts
+    /// may have wildcards; what is required names each path, or ends in `/**`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub read: Option<Vec<String>>,
@@ -198,7 +199,8 @@ pub struct KeyRef {
 #[serde(rename_all = "camelCase")]
 pub struct System {
     /// Programs that may be executed besides the capability's own command, by path. Each is a file: `/app/fetch` is that
-    /// file, `/app/*` each file directly in `/app`, `/app/**` all below it. A path that is a folder ends the execution.
+    /// file, `/app/*` each file directly in `/app`, `/app/**` all below it. A path that is a folder ends the execution. In
+    /// this release only contexts may have wildcards; what is required names each program, or ends in `/**`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub commands: Option<Vec<String>>,
@@ -239,19 +241,17 @@ pub struct Ipc {
     pub connect: Option<Vec<String>>,
 }
 
-/// Bounds of each attempt. What is absent is the level's; nothing is ever unlimited. Memory, CPU, CPU time, wall time,
-/// disk, descriptors, threads: `Pure` 128Mi, 500m, 10s, 30s, 16Mi, 64, 16; `Controlled` 256Mi, 500m, 60s, 5m, 64Mi, 256, 64;
-/// `Sandboxed` 128Mi, 500m, 30s, 1m, 32Mi, 128, 32; `Full` 1Gi, 1, 5m, 1h, 256Mi, 1024, 256.
+/// Bounds of each attempt. Nothing is ever unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
-    /// Memory, such as `512Mi`. More than 1Gi has to be said here.
+    /// Memory, such as `512Mi`. More than 1Gi only where the context names as much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
     /// CPU cores at one time, such as `500m`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Quantity>,
-    /// CPU time of the whole process tree, such as `60s`. More than 5m has to be said here.
+    /// CPU time of the whole process tree, such as `60s`. More than 5m only where the context names as much.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time: Option<Duration>,
     /// Time from start to end, such as `5m`.
@@ -281,7 +281,7 @@ pub struct Requires {
     /// Permissions that it needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
-    /// Limits that it needs. Absent ones are the context's.
+    /// Limits that it needs. Absent: the capability's, else the context's, else the level's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 }

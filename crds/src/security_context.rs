@@ -48,7 +48,9 @@ pub struct SecurityContextSpec {
     /// What is granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<Permissions>,
-    /// Bounds of each attempt of each execution.
+    /// Bounds of each attempt of each execution. Absent ones are the level's. Memory, CPU, CPU time, wall time, disk,
+    /// descriptors, threads: `Pure` 128Mi, 500m, 10s, 30s, 16Mi, 64, 16; `Controlled` 256Mi, 500m, 1m, 5m, 64Mi, 256, 64;
+    /// `Sandboxed` 128Mi, 500m, 30s, 1m, 32Mi, 128, 32; `Full` 1Gi, 1, 5m, 1h, 256Mi, 1024, 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// Bounds of all executions at one time. What does not fit waits its turn. Absent: 16 executions.
@@ -71,9 +73,8 @@ pub struct SecurityContextSpec {
     pub expiry: Option<Expiry>,
 }
 
-/// The same grant for every namespace.
-///
-/// A newtype, since a kind needs a spec of its own; the wire is that of [`SecurityContextSpec`].
+// A newtype, since a kind needs a spec of its own; the wire is that of `SecurityContextSpec`.
+/// The same as a `SecurityContext`'s spec; what it names is of the execution's namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, CustomResource, JsonSchema)]
 #[kube(
     group = "security.ccos.dev",
@@ -139,12 +140,12 @@ pub enum Isolation {
 #[x_kube(validation = Rule::new("!has(self.allowed) || !has(self.default) || self.default in self.allowed")
     .message("default must be one of allowed"))]
 pub struct IsolationRule {
-    /// `GVisor`: a kernel in user space. `Kata`: a virtual machine. `Container`: the node's kernel. `Wasm`: WebAssembly.
+    /// `GVisor`: a kernel in user space. `Kata`: a virtual machine. `Container`: the node's kernel, held by Landlock. `Wasm`: WebAssembly.
     /// Absent: all that the level allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     pub allowed: Option<Vec<Isolation>>,
-    /// Of executions that name none. Absent: `GVisor`.
+    /// Of executions that name none. Absent: `GVisor`, so name one where `allowed` leaves that out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Isolation>,
 }
@@ -158,10 +159,11 @@ pub struct Volume {
     /// Its name within the context.
     #[schemars(length(min = 1, max = 48), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Where executions see it, if they require paths there. An absolute path without wildcards.
+    /// Where executions see it, if they require paths there. An absolute path without wildcards, of no other volume, and not
+    /// the runner's own: not `/`, `/tmp`, `/proc`, `/dev` or below those two.
     #[schemars(length(min = 2, max = 1024))]
     pub mount_path: String,
-    /// A claim of the execution's namespace.
+    /// A claim of the execution's namespace. A claim has one place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
     /// A ConfigMap of the execution's namespace; can't be written.
@@ -170,7 +172,8 @@ pub struct Volume {
     /// A Secret of the execution's namespace; can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
-    /// An empty folder, shared by nobody, that lives as long as the attempt.
+    /// An empty folder, shared by nobody, that lives as long as the attempt. It needs the medium `Memory` and a
+    /// `sizeLimit`; all of them together have at most `limits.disk`, and what is in them counts as memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
 }

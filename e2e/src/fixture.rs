@@ -249,6 +249,15 @@ impl Execution {
             .set("inputs.code", code)
     }
 
+    /// Tries these attacks (`operator/runner/tests/attack`), each with its expected answer, and answers with those that were
+    /// answered otherwise.
+    pub fn attacks(self, attacks: &[(&str, &str)]) -> Self {
+        let attacks = attacks.iter().map(|(attack, answer)| format!("{attack} = {answer}"));
+        let command: Vec<_> = ["/app/attack", "--only-others"].map(str::to_owned).into_iter().chain(attacks).collect();
+        self.provider("source.image.reference", cluster::image("CCOS_ATTACK_IMAGE"))
+            .capability("command", json!(command))
+    }
+
     /// Waits about so long, and answers `"slept"`.
     pub fn sleeps(self, seconds: u32) -> Self {
         self.runs(&["/bin/sleep", &seconds.to_string()])

@@ -138,7 +138,11 @@ fn what_is_blocked_is_out_of_reach_whatever_grants_it() {
 #[test]
 fn blocked_holds_in_a_writable_volume_too() {
     let ns = namespace("blocked-write");
-    let scratch = context("analysts").volume("scratch", "/scratch", json!({"emptyDir": {"sizeLimit": "4Mi"}}));
+    let scratch = context("analysts").volume(
+        "scratch",
+        "/scratch",
+        json!({"emptyDir": {"medium": "Memory", "sizeLimit": "4Mi"}}),
+    );
     ns.apply(scratch.reads("/scratch/**").writes("/scratch/**"));
     answers(
         &ns,

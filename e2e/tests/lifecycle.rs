@@ -281,6 +281,67 @@ fn the_right_to_use_is_asked_for_again_before_the_start() {
     assert!(ns.ever("pods").is_empty());
 }
 
+/// What a Secret holds now is not what its reader was allowed to see: it may have been rotated since.
+#[test]
+fn the_right_to_read_what_it_is_given_is_asked_for_again_before_the_start() {
+    let ns = namespace("unreadable");
+    ns.apply(context("analysts").environment("TOKEN"));
+    ns.kubectl(["create", "secret", "generic", "keys", "--from-literal=key=s3cret"]);
+    ns.role(
+        "ann",
+        &json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["keys"], "verbs": ["get"]}]),
+    );
+    let reads: Vec<String> = ns.list("rolebindings").iter().map(|one| one["metadata"]["name"].to_string()).collect();
+    ns.allow("ann", &["analysts"]);
+    let given = |name: &str| {
+        let key = json!([{"name": "TOKEN", "secretKeyRef": {"name": "keys", "key": "key"}}]);
+        execution(name).requires_variable("TOKEN").set("env", key).set("desiredState", "Suspended")
+    };
+    until("ann may read and use", 20, || {
+        (ns.create(Some("ann"), &given("dry"), "?dryRun=All").code == 201).then_some(())
+    });
+    let (held, twin) = (ns.user("ann").accepts(given("held")), ns.user("ann").accepts(given("twin")));
+    held.waits_for(WaitReason::Suspended);
+    twin.desire("Running");
+    twin.completes();
+    for name in reads {
+        ns.kubectl(["delete", "rolebinding", name.trim_matches('"')]);
+    }
+    until("ann may not read it", 20, || {
+        let may = kubectl(["auth", "can-i", "get", "secrets/keys", "--as", "ann"]);
+        (!may.inside(&ns.name).run().ok).then_some(())
+    });
+    let pods = ns.ever("pods");
+    held.desire("Running");
+    let ended = held.finishes();
+    assert_eq!(ended.reason(), "UseForbidden", "{}", ended.message());
+    assert!(ended.message().contains("may not get Secret \"keys\""), "{}", ended.message());
+    assert_eq!(ns.ever("pods"), pods);
+}
+
+/// Whoever can keep an object of his own from leaving shows another's receipt on it, and the other seems to be a replay.
+#[test]
+fn a_receipt_that_is_copied_onto_an_object_on_its_way_out_ends_nobody() {
+    let ns = namespace("copied");
+    ns.apply(context("analysts"));
+    let leaving = ns.accepts(execution("leaving").set("desiredState", "Suspended"));
+    let finalizer = json!({"metadata": {"finalizers": ["e2e.ccos.dev/hold"]}});
+    assert_eq!(ns.merge(None, "leaving", &finalizer).code, 200);
+    ns.kubectl(["delete", "capex", "leaving", "--wait=false"]);
+    let waits = ns.accepts(execution("waits").set("desiredState", "Suspended"));
+    waits.waits_for(WaitReason::Suspended);
+    let receipt = waits.object()["metadata"]["annotations"]["security.ccos.dev/receipt"].clone();
+    let copied = json!({"metadata": {"annotations": {"security.ccos.dev/receipt": receipt}}});
+    let before = leaving.object()["metadata"]["annotations"].clone();
+    let answer = ns.merge(None, "leaving", &copied);
+    assert!(answer.code == 200 || answer.code == 422, "{:#}", answer.body);
+    assert_eq!(leaving.object()["metadata"]["annotations"], before);
+    waits.desire("Running");
+    waits.completes();
+    assert_eq!(ns.merge(None, "leaving", &json!({"metadata": {"finalizers": null}})).code, 200);
+    leaving.is_deleted();
+}
+
 /// Two run under one context; only the one whose requester lost the right is stopped.
 #[test]
 fn a_right_that_is_taken_away_stops_what_runs_and_what_waits() {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
-use ccos_e2e::fixture::Context;
+use ccos_e2e::fixture::{Context, pod};
 use ccos_e2e::{Reason, cluster, context, execution, kubectl, namespace};
 use serde_json::{Value, json};
 
@@ -157,4 +157,26 @@ fn destinations_by_address_are_refused_at_admission() {
     ns.rejects(execution("address").connects(block)).with(Reason::Unenforceable, &format!("{field}[0]"));
     let many = json!({"host": "a.test", "ports": [{"port": 443}]});
     let _ = ns.accepts(execution("name").connects(many));
+}
+
+/// A token for the proxy says who a pod is, and nothing else believes it. Any other would be a way to the API server.
+#[test]
+fn the_controllers_token_makes_no_pods_with_tokens_but_those_for_the_proxy() {
+    let ns = namespace("tokens");
+    let with = |audience: &str| {
+        let mut one = pod("tokens", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/true"], &[]);
+        one["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "security.ccos.dev/v1alpha1", "kind": "CapabilityExecution", "name": "made-up", "uid": "made-up",
+            "controller": true,
+        }]);
+        one["spec"]["runtimeClassName"] = json!("gvisor");
+        let token = json!({"serviceAccountToken": {"audience": audience, "path": "token"}});
+        one["spec"]["volumes"] = json!([{"name": "token", "projected": {"sources": [token]}}]);
+        let who =
+            ["--as", "system:serviceaccount:ccos-system:ccos-controller", "create", "--dry-run=server", "-f", "-"];
+        kubectl(who).inside(&ns.name).input(one.to_string()).run()
+    };
+    let refused = with("https://kubernetes.default.svc.cluster.local");
+    assert!(!refused.ok && refused.err.contains("the controller makes only pods without tokens"), "{refused:?}");
+    assert!(with("ccos-egress").ok, "the egress proxy's may be there");
 }

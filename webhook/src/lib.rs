@@ -19,3 +19,4 @@ pub mod rights;
 pub mod serve;
 pub mod tls;
 pub mod watch;
+pub mod work;

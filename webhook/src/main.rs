@@ -22,6 +22,7 @@ use ccos_webhook::probes::{self, Metrics, Probes};
 use ccos_webhook::serve::{self, App};
 use ccos_webhook::tls::{self, Keeper, Source};
 use ccos_webhook::watch::{self, Pulses};
+use ccos_webhook::work::Work;
 use clap::Parser;
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
@@ -173,6 +174,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         trail: trail.clone(),
         now: Timestamp::now,
         bodies: Semaphore::new(serve::BODIES),
+        work: Work::default(),
     };
     let router = serve::router(Arc::new(app));
     let server = axum_server::bind_rustls(args.listen, config).handle(ends.clone());

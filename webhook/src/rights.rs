@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ccos_crds::execution::{CapabilityExecutionSpec, ContextKind, ContextRef};
 use ccos_crds::{GROUP, SecurityContextSpec};
+use ccos_plan::given::{Read, Source, reads};
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::{Cause, Denial, Denials};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -137,30 +138,18 @@ pub fn to_use(namespace: &str, reference: &ContextRef) -> Question {
     Question { verb: Verb::Use, object, field: "contextRef".to_owned() }
 }
 
-/// May the requester read what the execution is given? Otherwise whoever may create executions could read every Secret
-/// of the namespace, by results.
+/// May the requester read what the execution is given?
 #[must_use]
 pub fn to_read(namespace: &str, spec: &CapabilityExecutionSpec) -> Vec<Question> {
-    let get = |kind, name: &str, field: String| Question {
-        verb: Verb::Get,
-        object: Object { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() },
-        field,
+    let question = |Read { source, name, field }: Read<'_>| {
+        let kind = match source {
+            Source::Secret => ObjectKind::Secret,
+            Source::ConfigMap => ObjectKind::ConfigMap,
+        };
+        let object = Object { kind, namespace: Some(namespace.to_owned()), name: name.to_owned() };
+        Question { verb: Verb::Get, object, field }
     };
-    let env = spec.env.iter().enumerate().filter_map(|(at, variable)| {
-        let key = variable.secret_key_ref.as_ref()?;
-        Some(get(ObjectKind::Secret, &key.name, format!("env[{at}].secretKeyRef")))
-    });
-    let inputs = spec.inputs_from.iter().enumerate().flat_map(|(at, input)| {
-        let secret = input.secret_key_ref.as_ref();
-        let config_map = input.config_map_key_ref.as_ref();
-        [
-            secret.map(|key| get(ObjectKind::Secret, &key.name, format!("inputsFrom[{at}].secretKeyRef"))),
-            config_map.map(|key| get(ObjectKind::ConfigMap, &key.name, format!("inputsFrom[{at}].configMapKeyRef"))),
-        ]
-        .into_iter()
-        .flatten()
-    });
-    env.chain(inputs).collect()
+    reads(spec).into_iter().map(question).collect()
 }
 
 /// May the author of a context write it? `above` is what it grants beyond the cluster's ceiling.

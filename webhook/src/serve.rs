@@ -28,6 +28,7 @@ use crate::receipt;
 use crate::references::{Caches, Found, Freshness, default_context, find};
 use crate::review::{Allowed, Asked, Refusal, Subject, Verdict, asked, execution, grant, scope};
 use crate::rights::{self, Question};
+use crate::work::Work;
 
 /// Less than the API server waits (`timeoutSeconds` of the configurations): an answer of ours says what took long.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -58,6 +59,8 @@ pub struct App {
     pub now: fn() -> Timestamp,
     /// Bytes of bodies that may be worked on at one time: [`BODIES`].
     pub bodies: Semaphore,
+    /// Where decisions are made.
+    pub work: Work,
 }
 
 /// What all bodies that are worked on may weigh. As trees they take up to a hundred times as much memory, and those who
@@ -126,8 +129,10 @@ impl App {
         }
         // Reserved before it is read, by the most that it can be.
         let most = usize::try_from(body.size_hint().upper().unwrap_or(u64::MAX)).unwrap_or(usize::MAX).min(BODY_LIMIT);
-        let Ok(_room) = self.bodies.acquire_many(u32::try_from(most).unwrap_or(u32::MAX)).await else {
-            return nameless(StatusCode::SERVICE_UNAVAILABLE, "the webhook ends");
+        let room = self.bodies.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+        // Longer, the API server does not wait either, and those behind would wait for nobody.
+        let Ok(Ok(_room)) = tokio::time::timeout(PATIENCE, room).await else {
+            return nameless(StatusCode::SERVICE_UNAVAILABLE, "too much is reviewed at one time: try again");
         };
         let Ok(body) = to_bytes(body, BODY_LIMIT).await else {
             let message = format!("the admission review can't be read, or is larger than {BODY_LIMIT} bytes");
@@ -185,7 +190,8 @@ impl App {
             (Webhook::Validate, Asked::Created(object)) => self.confirm(request, object, now).await,
             (Webhook::Validate, Asked::Changed { old, new }) => execution::changed(old, new),
             (Webhook::Validate, Asked::Context(object)) => {
-                let above = grant::above(object, &self.ceiling, now);
+                let (written, ceiling) = (object.clone(), self.ceiling.clone());
+                let above = self.work.run(move || grant::above(&written, &ceiling, now)).await?;
                 let questions = rights::to_grant(object, scope(object, request), above.as_ref());
                 let refused = self.refused(request, questions).await?;
                 grant::context(object, &request.requester_display(), &refused, above, now)
@@ -196,9 +202,13 @@ impl App {
                     ccos_plan::AnyProvider::Cluster(_) => None,
                 };
                 let refused = self.refused(request, rights::to_provide(object, namespace)).await?;
-                grant::provider(object, &request.requester_display(), &refused, &self.lists.now())
+                let (written, requester, lists) = (object.clone(), request.requester_display(), self.lists.now());
+                self.work.run(move || grant::provider(&written, &requester, &refused, &lists)).await?
             }
-            (Webhook::Validate, Asked::Policy(object)) => grant::policy(object, &self.kept.stored()?),
+            (Webhook::Validate, Asked::Policy(object)) => {
+                let (written, stored) = (object.clone(), self.kept.stored()?);
+                self.work.run(move || grant::policy(&written, &stored)).await?
+            }
         }
     }
 
@@ -219,11 +229,18 @@ impl App {
             self.kept.policing(&self.client, request)
         );
         let (refused, mut found, policing) = (refused?, found?, policing?);
-        let (trust, rules) = (self.trust(), (&self.isolations, &policing, &*self.contexts));
+        let (requester, trust, isolations) = (request.requester_display(), self.trust(), self.isolations.clone());
+        let case =
+            Arc::new((object.clone(), requester, trust, refused, isolations, policing, Arc::clone(&self.contexts)));
         let decide = |found: &Found| {
-            execution::decide(object, &request.requester_display(), found, &trust, &refused, rules, now)
+            let (case, found) = (Arc::clone(&case), found.clone());
+            self.work.run(move || {
+                let (object, requester, trust, refused, isolations, policing, contexts) = &*case;
+                let rules = (isolations, policing, &**contexts);
+                execution::decide(object, requester, &found, trust, refused, rules, now)
+            })
         };
-        let admitted = match decide(&found) {
+        let admitted = match decide(&found).await? {
             Ok(admitted) => admitted,
             // The caches may be a moment behind what the requester has just applied; a no is only said of what is there.
             Err(refusal @ Refusal::Denied { .. }) => {
@@ -232,7 +249,7 @@ impl App {
                     return Err(refusal);
                 }
                 found = live;
-                decide(&found)?
+                decide(&found).await??
             }
             Err(refusal) => return Err(refusal),
         };
@@ -265,15 +282,23 @@ impl App {
         if !receipt::same_state(&claims, found.context.as_ref(), found.provider.as_ref()) {
             found = self.find(request, object, Freshness::Live).await?;
         }
-        let (requester, trust) = (request.requester_display(), self.trust());
+        let (requester, trust, isolations) = (request.requester_display(), self.trust(), self.isolations.clone());
         let policing = self.kept.policing(&self.client, request).await?;
-        let rules = (&self.isolations, &policing, &*self.contexts);
-        let confirm = |found: &Found| execution::confirmed(object, &requester, &claims, found, &trust, rules, now);
-        match confirm(&found) {
+        let case =
+            Arc::new((object.clone(), requester, claims, trust, isolations, policing, Arc::clone(&self.contexts)));
+        let confirm = |found: &Found| {
+            let (case, found) = (Arc::clone(&case), found.clone());
+            self.work.run(move || {
+                let (object, requester, claims, trust, isolations, policing, contexts) = &*case;
+                let rules = (isolations, policing, &**contexts);
+                execution::confirmed(object, requester, claims, &found, trust, rules, now)
+            })
+        };
+        match confirm(&found).await? {
             // What the controller found out about a provider changes no generation: our cache may be behind in that.
             Err(refusal @ (Refusal::Denied { .. } | Refusal::Receipt(_))) => {
                 let live = self.find(request, object, Freshness::Live).await?;
-                if live == found { Err(refusal) } else { confirm(&live) }
+                if live == found { Err(refusal) } else { confirm(&live).await? }
             }
             answer => answer,
         }

@@ -47,7 +47,11 @@ pub(crate) fn question(permissions: Permissions, required: RequiredPermissions) 
         isolation: None,
         unheld: Vec::new(),
     };
-    let gvisor = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, egress: false };
+    let gvisor = IsolationProfile {
+        runtime_class: Some("gvisor".to_owned()),
+        user_namespaces: true,
+        ..IsolationProfile::default()
+    };
     let snapshot = Snapshot {
         context: Found::Valid(context),
         may_use: Use::Allowed,

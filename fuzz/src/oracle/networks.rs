@@ -163,7 +163,7 @@ fn why(permissions: Permissions, required: RequiredPermissions) -> Option<Why> {
         isolation: None,
         unheld: Vec::new(),
     };
-    let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true, egress: false };
+    let gvisor = IsolationProfile { user_namespaces: true, ..IsolationProfile::default() };
     let snapshot = Snapshot {
         policies: std::sync::Arc::new(NoPolicies),
         context: Found::Valid(context),

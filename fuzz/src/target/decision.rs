@@ -31,8 +31,7 @@ pub fn fuzz(random: &mut Rng) {
             unheld: Vec::new(),
         }),
         isolations: Isolations(
-            [(Isolation::GVisor, IsolationProfile { runtime_class: None, user_namespaces: true, egress: false })]
-                .into(),
+            [(Isolation::GVisor, IsolationProfile { user_namespaces: true, ..IsolationProfile::default() })].into(),
         ),
     };
     let answer = decide(&request, &snapshot);

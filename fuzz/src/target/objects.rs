@@ -82,7 +82,11 @@ pub fn fuzz(random: &mut Rng) {
         policing: Policing::NotAsked,
         trust: Trust::Offline,
     };
-    let gvisor = IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, egress: false };
+    let gvisor = IsolationProfile {
+        runtime_class: Some("gvisor".to_owned()),
+        user_namespaces: true,
+        ..IsolationProfile::default()
+    };
     let isolations = Isolations([(Isolation::GVisor, gvisor)].into());
     let now = "2026-11-24T06:10:00Z".parse().unwrap();
     let verdict = review(&object, &found, &isolations, now);

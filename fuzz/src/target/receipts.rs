@@ -33,7 +33,7 @@ static GIVEN: LazyLock<Given> = LazyLock::new(|| {
         policing: Policing::NotAsked,
         trust: Trust::Offline,
     };
-    let gvisor = IsolationProfile { runtime_class: None, user_namespaces: true, egress: false };
+    let gvisor = IsolationProfile { user_namespaces: true, ..IsolationProfile::default() };
     let isolations = Isolations([(Isolation::GVisor, gvisor)].into());
     // Without networks in the requirements: what the execution asks for is held.
     let admitted = match review(&object, &found, &isolations, now) {
@@ -76,11 +76,11 @@ pub fn fuzz(random: &mut Rng) {
             assert!(!error.to_string().is_empty());
         }
     }
-    let _has = receipt::has_nonce(&changed, &claims.nonce);
 
     let mut object = object.clone();
     let annotations = object.metadata.annotations.get_or_insert_default();
     annotations.insert(RECEIPT_ANNOTATION.to_owned(), changed);
+    let _shows = receipt::shows_nonce(&object, &claims.nonce);
     if random.bool() {
         object.metadata.name = Some(text::soup(random, 2));
     }

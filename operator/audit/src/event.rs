@@ -164,6 +164,7 @@ pub struct Receipt {
     #[serde(rename = "contextUID")]
     pub context_uid: String,
     pub context_generation: i64,
+    pub volumes_digest: String,
     #[serde(rename = "providerUID")]
     pub provider_uid: String,
     pub provider_generation: i64,

@@ -44,7 +44,8 @@ pub(crate) fn bounded(text: &str) -> Result<(), Fault> {
                 }
             }
             '/' if rest.peek().is_some_and(|(_, next)| *next == '/') => {
-                while rest.next().is_some_and(|(_, c)| c != '\n') {}
+                // As Cedar's lexer ends it: what hides from this count must hide from the parser, too.
+                while rest.next().is_some_and(|(_, c)| !matches!(c, '\n' | '\r')) {}
             }
             '(' | '[' | '{' => brackets += 1,
             ')' | ']' | '}' => brackets = brackets.saturating_sub(1),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use ccos_policy::policies::Judged;
-use ccos_policy::{Isolation, Level, Peer, Permissions, ProcessCreation};
+use ccos_policy::{Isolation, Level, PathPattern, Peer, Permissions, ProcessCreation};
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Value,
 };
@@ -193,7 +193,7 @@ fn requirements(judged: &Judged<'_>) -> Result<Value, String> {
     let hosts = outbound.iter().filter(|one| matches!(one.peer, Peer::Host(_))).map(|one| &one.peer);
     let cidrs = outbound.iter().filter(|one| matches!(one.peer, Peer::Cidr(_))).map(|one| &one.peer);
     record([
-        ("filesystem", record([("read", set(read)), ("write", set(write)), ("execute", set(execute))])?),
+        ("filesystem", record([("read", trees(read)), ("write", trees(write)), ("execute", trees(execute))])?),
         ("network", record([("hosts", set(hosts)), ("cidrs", set(cidrs)), ("inbound", set(inbound))])?),
         (
             "system",
@@ -252,6 +252,11 @@ fn long(number: u64) -> Value {
 
 fn set<T: ToString>(items: impl IntoIterator<Item = T>) -> Value {
     Value::new_set(items.into_iter().map(|item| Value::new_string(item.to_string())))
+}
+
+/// `/etc` and `/etc/**` are the same files: told in one way, else a policy that forbids the one lets the other pass.
+fn trees<'a>(patterns: impl IntoIterator<Item = &'a PathPattern>) -> Value {
+    set(patterns.into_iter().map(|pattern| pattern.literal().map_or_else(|| pattern.to_string(), str::to_owned)))
 }
 
 fn record(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Result<Value, String> {

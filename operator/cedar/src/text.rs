@@ -52,7 +52,8 @@ impl Text {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let warnings = validate(text, &set)?;
+        let mut warnings = validate(text, &set)?;
+        warnings.extend(set.policies().filter_map(trailing));
         Ok(Self { clauses: set.policies().map(clause).collect(), weight: text.len(), warnings })
     }
 
@@ -67,6 +68,19 @@ impl Text {
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// How the API server names service accounts: to policies they are no users.
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// A text that is never in a list of files, which have one way to say a folder and all below it.
+fn trailing(policy: &Policy) -> Option<String> {
+    let json = policy.to_json().ok()?.to_string();
+    let says = json.contains("\"filesystem\"") && json.contains("/**\"");
+    says.then(|| {
+        let label = label(policy);
+        format!("{label}: requires.filesystem has no trailing /**, which would mean the same: write \"/etc\" for \"/etc/**\"")
+    })
 }
 
 fn clause(policy: &Policy) -> Clause {
@@ -111,6 +125,18 @@ fn unheld(set: &PolicySet) -> Vec<Fault> {
                     "{label}: permit would change nothing, since what a context grants is permitted: write forbid(…) unless {{ … }}"
                 ),
             ));
+        }
+        for account in policy.entity_literals() {
+            let name = account.id().unescaped().strip_prefix(SERVICE_ACCOUNT);
+            if let Some(name) = name.filter(|_| account.type_name().basename() == "User") {
+                let id = name.replacen(':', "/", 1);
+                faults.push(Fault::new(
+                    None,
+                    format!(
+                        "{label}: no User is a service account, so it would never match: write ServiceAccount::{id:?}"
+                    ),
+                ));
+            }
         }
         if let Some(id) = policy.annotation("id")
             && !ids.insert(id)

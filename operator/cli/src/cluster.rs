@@ -12,7 +12,9 @@ pub enum ConnectError {
     Start(io::Error),
     #[error("cannot start: this process already has other cryptography")]
     Cryptography,
-    #[error("cannot find a cluster: {0}")]
+    #[error(
+        "cannot find a cluster: {0}; it is that of the current context of $KUBECONFIG, or of ~/.kube/config: kubectl config use-context NAME chooses it"
+    )]
     Client(kube::Error),
 }
 

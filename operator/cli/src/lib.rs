@@ -10,8 +10,9 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod input;
+mod moment;
 pub mod policy_schema;
-mod printable;
+pub mod printable;
 pub mod table;
 
 use std::fmt::Display;

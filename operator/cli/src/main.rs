@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use ccos_cli::cli::{Cli, run};
+use ccos_cli::printable::printable;
 use ccos_cli::{Outcome, Streams};
 
 fn main() -> ExitCode {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         // Whoever reads us has seen enough, such as `head`.
         (_, Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Outcome::Done.into(),
         (Err(error), _) => {
-            eprintln!("{error}");
+            eprintln!("{}", printable(&error.to_string()));
             Outcome::Invalid.into()
         }
         (Ok(_), Err(error)) => {

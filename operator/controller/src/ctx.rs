@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
+use ccos_crds::CapabilityExecution;
 use ccos_plan::build::Operator;
 use ccos_plan::capacity::Ticket;
 use ccos_plan::receipt;
 use ccos_plan::{ClusterProfile, ParsedContexts};
 use ccos_policy::Ceiling;
 use kube::runtime::events::{Event, EventType, Recorder};
-use kube::{Client, Resource as _, ResourceExt as _};
+use kube::{Client, Resource as _};
 use tracing::warn;
 
 use crate::audit::Audit;
@@ -51,10 +51,12 @@ impl Ctx {
     /// Whether another execution has this nonce. The first that shows it has it.
     pub(crate) fn nonce_is_used(&self, object: &CapabilityExecution, nonce: &str) -> bool {
         let mine = Ticket::of(object);
-        let earlier = self.stores.executions.state().iter().any(|other| {
-            Ticket::of(other) < mine
-                && other.annotations().get(RECEIPT_ANNOTATION).is_some_and(|text| receipt::has_nonce(text, nonce))
-        });
+        let earlier = self
+            .stores
+            .executions
+            .state()
+            .iter()
+            .any(|other| Ticket::of(other) < mine && receipt::shows_nonce(other, nonce));
         earlier || !self.queue.shows_first(&mine.uid, nonce)
     }
 

@@ -6,11 +6,12 @@ use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind}
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
 };
+use ccos_plan::given::{Source, reads};
 use ccos_plan::object::context_resource;
 use ccos_plan::receipt::{Keys, Requester};
 use ccos_plan::review::References;
 use ccos_plan::{AnyContext, AnyProvider, Policing, Trust};
-use ccos_policy::Use;
+use ccos_policy::{Denials, Use};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -31,7 +32,7 @@ pub(crate) enum DereferenceError {
     #[error("cannot read {0}")]
     Get(String, #[source] kube::Error),
     /// A question to the authorizer failed.
-    #[error("cannot ask whether the requester may still use the context")]
+    #[error("cannot ask what the requester may still do")]
     Review(#[source] kube::Error),
     /// The webhook has published no key: nothing can be verified, and nothing runs.
     #[error("ConfigMap {RECEIPT_KEYS} has no key: does the webhook run?")]
@@ -124,33 +125,76 @@ pub(crate) async fn may_use(
     object: &CapabilityExecution,
     requester: &Requester,
 ) -> Result<Use, DereferenceError> {
-    let Requester { user, groups, uid, extra } = requester;
     let reference = &object.spec.context_ref;
+    let wants = ResourceAttributes {
+        group: Some(GROUP.to_owned()),
+        resource: Some(context_resource(reference).to_owned()),
+        name: Some(reference.name.clone()),
+        namespace: match reference.kind {
+            ContextKind::SecurityContext => object.namespace(),
+            ContextKind::ClusterSecurityContext => None,
+        },
+        verb: Some("use".to_owned()),
+        ..ResourceAttributes::default()
+    };
+    let allowed = may(client, requester, wants).await?;
+    Ok(if allowed { Use::Allowed } else { Use::Forbidden(display(requester)) })
+}
+
+/// What of that which the execution is given its requester can't read any more. Asked before each attempt: what was
+/// readable at admission may have been taken away, and hold something else by now.
+pub(crate) async fn unreadable(
+    client: &Client,
+    object: &CapabilityExecution,
+    requester: &Requester,
+) -> Result<Option<Denials>, DereferenceError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let mut answers: BTreeMap<(Source, &str), bool> = BTreeMap::new();
+    let mut denials = Vec::new();
+    for read in reads(&object.spec) {
+        let key = (read.source, read.name);
+        let allowed = if let Some(answer) = answers.get(&key) {
+            *answer
+        } else {
+            let wants = ResourceAttributes {
+                group: Some(String::new()),
+                resource: Some(read.source.resource().to_owned()),
+                name: Some(read.name.to_owned()),
+                namespace: Some(namespace.clone()),
+                verb: Some("get".to_owned()),
+                ..ResourceAttributes::default()
+            };
+            let answer = may(client, requester, wants).await?;
+            answers.insert(key, answer);
+            answer
+        };
+        if !allowed {
+            denials.push(read.denial(&namespace, &display(requester)));
+        }
+    }
+    Ok(Denials::from_vec(denials))
+}
+
+fn display(requester: &Requester) -> String {
+    format!("user {:?}", requester.user)
+}
+
+async fn may(client: &Client, requester: &Requester, wants: ResourceAttributes) -> Result<bool, DereferenceError> {
+    let Requester { user, groups, uid, extra } = requester;
     let question = SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
             user: Some(user.clone()),
             uid: (!uid.is_empty()).then(|| uid.clone()),
             groups: Some(groups.clone()),
             extra: Some(extra.iter().map(|(key, values)| (key.clone(), values.clone())).collect::<BTreeMap<_, _>>()),
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some(context_resource(reference).to_owned()),
-                name: Some(reference.name.clone()),
-                namespace: match reference.kind {
-                    ContextKind::SecurityContext => object.namespace(),
-                    ContextKind::ClusterSecurityContext => None,
-                },
-                verb: Some("use".to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(wants),
             non_resource_attributes: None,
         },
         ..SubjectAccessReview::default()
     };
     let api: Api<SubjectAccessReview> = Api::all(client.clone());
     let answer = api.create(&PostParams::default(), &question).await.map_err(DereferenceError::Review)?;
-    let allowed = answer.status.is_some_and(|status| status.allowed && status.denied != Some(true));
-    Ok(if allowed { Use::Allowed } else { Use::Forbidden(format!("user {user:?}")) })
+    Ok(answer.status.is_some_and(|status| status.allowed && status.denied != Some(true)))
 }
 
 /// The webhook's public keys, from the cache.

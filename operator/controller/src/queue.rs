@@ -103,6 +103,11 @@ impl Queue {
         lock(&self.told).get(uid).map(|(told, _)| told.clone())
     }
 
+    /// What it would hold, as of when it was told to wait.
+    pub(crate) fn told_weight(&self, uid: &str) -> Option<Weight> {
+        lock(&self.told).get(uid).map(|(told, _)| told.weight)
+    }
+
     /// How long ago it was told something.
     pub(crate) fn told_ago(&self, uid: &str) -> Duration {
         lock(&self.told).get(uid).map_or(Duration::MAX, |(_, at)| at.elapsed())

@@ -125,6 +125,10 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
         // Its watch wakes us; the API server refuses pods while the quota has no status.
         return Ok(Action::requeue(Duration::from_secs(5)));
     }
+    // For each attempt anew, like the right to use: between admission and start it may have been taken away.
+    if let Some(denials) = dereference::unreadable(&ctx.client, object, &granted.claims.requester).await? {
+        return refuse(object, ctx, &step::unreadable(object, &denials), now).await;
+    }
     let gone = || Turn::wait("its context is gone");
     let turn = found.context.as_ref().map(|context| turn(object, context, &granted.admitted, (class, &policies), ctx));
     if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {

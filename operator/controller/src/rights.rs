@@ -78,7 +78,7 @@ mod tests {
         let claims = json!({
             "version": 1, "void": false, "nonce": "n", "admittedAt": "2026-01-01T00:00:00Z", "namespace": "data",
             "requester": {"user": user}, "contextUID": "", "contextGeneration": 1, "providerUID": "",
-            "providerGeneration": 1, "sourceDigest": "", "capabilityDigest": "", "specDigest": "", "decisionDigest": "",
+            "providerGeneration": 1, "volumesDigest": "", "sourceDigest": "", "capabilityDigest": "", "specDigest": "", "decisionDigest": "",
         });
         let receipt = json!({"kid": "k", "claims": claims, "signature": ""}).to_string();
         let object = json!({

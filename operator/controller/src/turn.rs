@@ -42,7 +42,14 @@ pub(crate) fn turn(
             ctx.queue.serve(line.clone(), namespace.clone());
             places.insert(uid, Place { weight, namespace, line });
         }
-        Turn::Wait(_) => ctx.queue.tell(&uid, told(object, context, weight, policies, ctx)),
+        Turn::Wait(wait) => {
+            let is_new = ctx.queue.told_weight(&uid) != Some(weight);
+            ctx.queue.tell(&uid, told(object, context, weight, policies, ctx));
+            if wait.never && is_new {
+                // Those that stood behind it no longer do.
+                ctx.waker.peers(object);
+            }
+        }
     }
     turn
 }
@@ -86,7 +93,7 @@ pub(crate) fn still_waits(object: &CapabilityExecution, ctx: &Ctx, now: Timestam
 }
 
 fn news(object: &CapabilityExecution, wait: Wait, ctx: &Ctx) -> Option<News> {
-    let Wait { message, waiting } = wait;
+    let Wait { message, waiting, never: _ } = wait;
     if step::waiting_for(object) == Some(message.as_str()) {
         return None;
     }
@@ -128,7 +135,9 @@ fn decide(
         if ticket.uid == mine.uid || places.contains_key(&ticket.uid) || self::line(peer) != line {
             return None;
         }
-        let waits = !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer);
+        // Who is too much for the capacity alone would hold up the line for ever.
+        let never = ctx.queue.told_weight(&ticket.uid).is_some_and(|weight| bounds.exceeded_by(weight).is_some());
+        let waits = !never && !status::finished(peer) && status::attempted(peer).is_none() && step::queues(peer);
         let namespace = ticket.namespace.clone();
         let holds = live_weight(peer, ctx).map(|weight| Peer::Holds { weight, namespace });
         holds.or_else(|| waits.then_some(Peer::Waits(ticket)))

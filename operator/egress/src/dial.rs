@@ -36,9 +36,8 @@ async fn race(to: &[Vetted]) -> Result<TcpStream, Refusal> {
         };
         match answered {
             Some(Ok(stream)) => return Ok(stream),
-            Some(Err(_)) => {}
             None if waiting.len() == 0 => return Err(Refusal::Unreachable),
-            None => {}
+            Some(Err(_)) | None => {}
         }
     }
 }

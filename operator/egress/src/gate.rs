@@ -19,7 +19,7 @@ use ccos_profile::egress::Refusal;
 use crate::decide::Host;
 use http::Http;
 pub(crate) use http::has_bare_line_feed;
-use tls::Tls;
+use tls::{Hello, Tls};
 
 /// Bytes that are held back at most: more than any ClientHello or head of a request that is let through.
 pub const MAX_HELD: usize = 16 * 1024;
@@ -78,15 +78,17 @@ impl Gate {
             };
         }
         match &mut self.state {
-            State::Tls(tls) => match tls.server_name(bytes)? {
-                None if bytes.len() < MAX_HELD => Ok(0),
-                None => Err(tls::too_long()),
-                Some(named) => {
-                    tls::check(named.as_deref(), &granted.host)?;
-                    self.state = State::Open;
-                    Ok(bytes.len())
-                }
-            },
+            State::Tls(tls) => {
+                let named = match tls.hello(bytes)? {
+                    Hello::Partial if bytes.len() < MAX_HELD => return Ok(0),
+                    Hello::Partial => return Err(tls::too_long()),
+                    Hello::Named(name) => Some(name),
+                    Hello::Nameless => None,
+                };
+                tls::check(named.as_deref(), &granted.host)?;
+                self.state = State::Open;
+                Ok(bytes.len())
+            }
             State::Http(http) => http.clear(bytes, &granted.host, granted.port),
             State::Open | State::Undecided => Ok(bytes.len()),
         }

@@ -82,8 +82,9 @@ impl Metrics {
         Open(self.open.clone())
     }
 
-    pub(crate) fn refused(&self, refusal: Refusal) {
-        self.refused.get_or_create(&ByReason { reason: refusal.token() }).inc();
+    /// Counts a refusal, and says how many there were for this reason.
+    pub(crate) fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused.get_or_create(&ByReason { reason: refusal.token() }).inc() + 1
     }
 
     pub(crate) fn sent(&self, bytes: usize) {

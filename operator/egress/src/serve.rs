@@ -142,8 +142,10 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
             Ok(execution) => execution,
             Err(unknown) => {
                 let refused = Refused::new(unknown.refusal, unknown.message);
-                self.metrics.refused(refused.refusal);
-                info!(reason = refused.refusal.token(), message = refused.message, "refused");
+                let count = self.metrics.refused(refused.refusal);
+                if count.is_power_of_two() {
+                    info!(reason = refused.refusal.token(), message = refused.message, %from, count, "refused");
+                }
                 return refuse(&mut client, &refused).await;
             }
         };

@@ -1,6 +1,17 @@
 //! Attacks on the proxy, through its own server loop. Each is made twice: the proxy refuses it, and without the check that it is
 //! aimed at it succeeds, so that the refusal is that check's doing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    missing_docs,
+    dead_code,
+    reason = "tests and their helpers, of which each file uses some"
+)]
+
 mod common;
 
 use std::time::Duration;
@@ -56,12 +67,11 @@ async fn odd_forms_of_an_address_are_not_even_asked_name_servers_about() {
     let port = echo(WORLD, 0).await;
     // Name servers of an attacker would answer these; the C library would need none.
     let odd = ["2130706434", "0x7f000002", "0x7f.2", "0177.0.0.2", "127.2", "127.0.0.02", "127.0.0.2."];
-    const ANSWERS: &[&[&str]] = &[&[WORLD]];
-    let names = Names::new(&odd.map(|name| (name, ANSWERS)));
+    let answers: &[&[&str]] = &[&[WORLD]];
+    let names = Names::new(&odd.map(|name| (name, answers)));
     let serving = usual(names, Some(Check::Rules)).await;
-    let rules =
-        format!(r#"{{"outbound":[{{"cidr":"127.0.0.0/8","ports":[{{"port":1,"endPort":65535}}]}}],"blocked":[]}}"#);
-    serving.known.add(TOKEN, &rules);
+    let rules = r#"{"outbound":[{"cidr":"127.0.0.0/8","ports":[{"port":1,"endPort":65535}]}],"blocked":[]}"#;
+    serving.known.add(TOKEN, rules);
     for host in odd.into_iter().chain(["[::ffff:127.0.0.2]", "[::ffff:7f00:2]"]) {
         let answer = connect(serving.address, TOKEN, &format!("{host}:{port}")).await.err();
         let answer = answer.unwrap_or_else(|| panic!("{host} was reached"));

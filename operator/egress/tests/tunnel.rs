@@ -1,5 +1,16 @@
 //! What a tunnel carries, and how it ends.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    missing_docs,
+    dead_code,
+    reason = "tests and their helpers, of which each file uses some"
+)]
+
 mod common;
 
 use std::time::{Duration, Instant};
@@ -42,7 +53,7 @@ async fn a_server_may_speak_first() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.write_all(b"220 ready\r\n").await.unwrap();
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     });
     let serving = usual().await;
     serving.known.add(TOKEN, &host_rules("a.test", port));
@@ -140,7 +151,7 @@ async fn a_proxy_that_stops_takes_no_new_ones_and_cuts_the_old_ones_at_its_deadl
 
 #[tokio::test]
 async fn a_proxy_with_nothing_to_drain_stops_at_once() {
-    let bounds = ccos_egress::serve::Bounds { drain: Duration::from_secs(3600), ..BOUNDS };
+    let bounds = ccos_egress::serve::Bounds { drain: Duration::from_hours(1), ..BOUNDS };
     let mut serving = proxy(Names::default(), ranges(), bounds, None).await;
     serving.stop();
     tokio::time::timeout(Duration::from_secs(5), &mut serving.task).await.expect("it stops").unwrap();

@@ -47,7 +47,7 @@ pub const fn denial(reason: Reason) -> &'static str {
             "require names inside spec.permissions.environment.read of the context, or ask its author to grant them"
         }
         Reason::EnvironmentWriteDenied => {
-            "set only variables that the capability requires and the context grants in spec.permissions.environment.write"
+            "set only variables that the capability requires, in environment.read or environment.write of its requires, and that the context grants"
         }
         Reason::IpcDenied => {
             "require a socket inside spec.permissions.ipc.connect of the context, or ask its author to grant it"
@@ -56,7 +56,9 @@ pub const fn denial(reason: Reason) -> &'static str {
             "require no more than the bound that the message names, or ask the context's author to raise spec.limits"
         }
         Reason::LimitUnreasonable => "require less, or ask the context's author to name this much in spec.limits",
-        Reason::IsolationNotAllowed => "leave isolation out, or name one of the context's spec.isolation.allowed",
+        Reason::IsolationNotAllowed => {
+            "name one of the context's spec.isolation.allowed, or ask its author for a spec.isolation.default that is one of them"
+        }
         Reason::Unenforceable => {
             "write what the message says instead, or use the isolation that it names: what can't be held exactly is never accepted"
         }
@@ -113,7 +115,7 @@ pub const fn end(reason: EndReason) -> &'static str {
             "check that what the context's spec.volumes name exists in the execution's namespace"
         }
         EndReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node, or use another isolation"
+            "install the RuntimeClass that the message names on a node, or use another isolation; or enable the egress proxy, where the message names that"
         }
         EndReason::StartDeadlineExceeded => "look at the events of the pod: it did not start in time",
         EndReason::ConfinementFailed => {
@@ -134,7 +136,7 @@ pub const fn end(reason: EndReason) -> &'static str {
 pub const fn wait(reason: WaitReason) -> &'static str {
     match reason {
         WaitReason::CapacityExhausted => {
-            "nothing: it starts when others of its context have ended; or ask for more spec.capacity"
+            "nothing, unless this one alone exceeds spec.capacity: then require less, or ask for more"
         }
         WaitReason::QuotaExceeded => {
             "nothing, if others of the namespace end; otherwise ask for a larger ResourceQuota"
@@ -142,7 +144,7 @@ pub const fn wait(reason: WaitReason) -> &'static str {
         WaitReason::Suspended => "set spec.desiredState to Running",
         WaitReason::Unschedulable => "make room in the cluster, or require less: the message is the scheduler's",
         WaitReason::RuntimeUnavailable => {
-            "install the RuntimeClass that the message names on a node; it is waited for until the start deadline"
+            "install what the message names: the RuntimeClass, on a node, or the egress proxy; it is waited for until the start deadline"
         }
     }
 }

@@ -54,6 +54,15 @@ impl Bounds {
         let bounds = Self::read(&mut faults, "spec.capacity", &capacity.cloned().unwrap_or_default());
         faults.none_or(bounds)
     }
+
+    /// What one alone would hold above them, so that it never starts, and what they are.
+    #[must_use]
+    pub fn exceeded_by(self, weight: Weight) -> Option<String> {
+        let memory = self.memory.filter(|limit| weight.memory.0 > limit.0);
+        let memory = memory.map(|limit| format!("{} of memory, more than the {limit} of spec.capacity", weight.memory));
+        let cpu = || self.cpu.filter(|limit| weight.cpu.millis > limit.millis);
+        memory.or_else(|| cpu().map(|limit| format!("{} of CPU, more than the {limit} of spec.capacity", weight.cpu)))
+    }
 }
 
 /// What one attempt holds, the runner's and the runtime's overhead included.
@@ -118,13 +127,15 @@ pub struct Wait {
     pub message: String,
     /// How many wait, itself included.
     pub waiting: u64,
+    /// Whether it is more than the capacity by itself: nobody has to wait for it.
+    pub never: bool,
 }
 
 impl Turn {
     /// It waits for something that has no line.
     #[must_use]
     pub fn wait(message: impl Into<String>) -> Self {
-        Self::Wait(Wait { message: message.into(), waiting: 1 })
+        Self::Wait(Wait { message: message.into(), waiting: 1, never: false })
     }
 }
 
@@ -134,6 +145,10 @@ pub type Served = HashMap<String, u64>;
 /// Decides whose turn it is.
 #[must_use]
 pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], served: &Served, bounds: Bounds, context: &str) -> Turn {
+    if let Some(over) = bounds.exceeded_by(weight) {
+        let message = format!("this one alone would hold {over} of {context}: it can't start");
+        return Turn::Wait(Wait { message, waiting: 1, never: true });
+    }
     let (mut holding, mut waiting) = (0_u64, 1_u64);
     let (mut memory, mut cpu) = (weight.memory.0, weight.cpu.millis);
     let mut lines: BTreeMap<&str, Queue<'_>> = BTreeMap::new();
@@ -165,8 +180,8 @@ pub fn turn(mine: &Ticket, weight: Weight, peers: &[Peer], served: &Served, boun
     let place = format!("{} of {waiting} that wait", ordinal(ahead + 1));
     match (full, ahead) {
         (None, 0) => Turn::Go,
-        (None, _) => Turn::Wait(Wait { message: place, waiting }),
-        (Some(full), _) => Turn::Wait(Wait { message: format!("{full}; {place}"), waiting }),
+        (None, _) => Turn::Wait(Wait { message: place, waiting, never: false }),
+        (Some(full), _) => Turn::Wait(Wait { message: format!("{full}; {place}"), waiting, never: false }),
     }
 }
 
@@ -300,6 +315,19 @@ mod tests {
         assert!(matches!(turn(&ticket(6, "a"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Wait(_)));
         assert_eq!(turn(&ticket(5, "a"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Go);
         assert_eq!(turn(&ticket(4, "z"), SMALL, &peers, &Served::new(), THREE, "C"), Turn::Go);
+    }
+
+    #[test]
+    fn who_is_more_than_the_capacity_alone_is_told_so_and_waits_in_no_line() {
+        let memory = Bounds { memory: Some(Bytes((1 << 20) - 1)), ..THREE };
+        let peers = [Peer::Waits(ticket(1, "a"))];
+        let Turn::Wait(wait) = turn(&ticket(2, "b"), SMALL, &peers, &Served::new(), memory, "C") else { panic!() };
+        let said =
+            "this one alone would hold 1Mi of memory, more than the 1048575 of spec.capacity of C: it can't start";
+        assert_eq!((wait.message.as_str(), wait.never), (said, true));
+        let cpu = Bounds { cpu: Some(Cores { millis: 99 }), ..THREE };
+        assert!(cpu.exceeded_by(SMALL).is_some_and(|over| over.starts_with("100m of CPU")));
+        assert_eq!(Bounds { memory: Some(Bytes(1 << 20)), cpu: Some(SMALL.cpu), ..THREE }.exceeded_by(SMALL), None);
     }
 
     #[test]

@@ -11,8 +11,10 @@ use crate::wire::{self, FieldErrors};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterProfile {
     /// The runner's image, by digest.
+    #[serde(default)]
     pub runner_image: String,
     /// The PriorityClass of executions, by which their quota is scoped.
+    #[serde(default)]
     pub priority_class_name: String,
     /// From the creation of a pod to a running container, and the time for which a missing runtime is waited for: a
     /// Gateway API duration.
@@ -35,6 +37,9 @@ pub enum ProfileError {
     /// It is no YAML of this shape.
     #[error("{0}")]
     Syntax(String),
+    /// What executions are made of is missing.
+    #[error("{0}: is required")]
+    Missing(&'static str),
     /// A duration can't be understood.
     #[error("startDeadline {found:?}: {reason}")]
     StartDeadline {
@@ -54,6 +59,22 @@ impl ClusterProfile {
     /// # Errors
     /// If it is no YAML of this shape, or a value in it can't be understood.
     pub fn parse(text: &str) -> Result<Self, ProfileError> {
+        let profile = Self::parse_for_decisions(text)?;
+        for (field, value) in
+            [("runnerImage", &profile.runner_image), ("priorityClassName", &profile.priority_class_name)]
+        {
+            if value.is_empty() {
+                return Err(ProfileError::Missing(field));
+            }
+        }
+        Ok(profile)
+    }
+
+    /// The same, of a text that may lack what no decision depends on: somebody wrote it for `ccos check`.
+    ///
+    /// # Errors
+    /// If it is no YAML of this shape, or a value in it can't be understood.
+    pub fn parse_for_decisions(text: &str) -> Result<Self, ProfileError> {
         let profile: Self = serde_saphyr::from_str(text).map_err(|error| ProfileError::Syntax(error.to_string()))?;
         profile.start_deadline_millis()?;
         profile.ceiling()?;

@@ -65,7 +65,7 @@ names! {
         ImagePullFailed,
         /// A volume could not be mounted.
         VolumeUnavailable,
-        /// No node has its runtime.
+        /// No node has its runtime, or there is no egress proxy for what it connects to.
         RuntimeUnavailable,
         /// Its pod did not start in time.
         StartDeadlineExceeded,
@@ -114,7 +114,7 @@ names! {
         Suspended,
         /// A node that can take its pod.
         Unschedulable,
-        /// A node with its runtime.
+        /// A node with its runtime, or the egress proxy.
         RuntimeUnavailable,
     }
 }

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod digest;
 pub mod end;
 pub mod fence;
+pub mod given;
 pub mod object;
 pub mod parsed;
 pub mod policing;

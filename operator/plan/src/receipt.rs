@@ -51,6 +51,8 @@ pub struct Claims {
     pub context_uid: String,
     /// Generation of that context.
     pub context_generation: i64,
+    /// Digest of that context's volumes: what is mounted, and where.
+    pub volumes_digest: String,
     /// UID of the provider.
     #[serde(rename = "providerUID")]
     pub provider_uid: String,
@@ -203,13 +205,21 @@ pub fn verify(text: &str, keys: &Keys) -> Result<Claims, ReceiptError> {
     Ok(claims)
 }
 
-/// Whether a receipt has this nonce; one that can't be read has none.
+/// Whether an execution shows a receipt with this nonce, and one that speaks of itself: another's is nothing that it was
+/// ever given, and must not stand in that one's way.
 #[must_use]
-pub fn has_nonce(text: &str, nonce: &str) -> bool {
+pub fn shows_nonce(object: &CapabilityExecution, nonce: &str) -> bool {
+    let Some(text) = object.annotations().get(RECEIPT_ANNOTATION) else { return false };
     // Most have not: look before parsing.
-    text.len() <= RECEIPT_LIMIT
-        && text.contains(nonce)
-        && serde_json::from_str::<Envelope>(text).is_ok_and(|envelope| envelope.claims.nonce == nonce)
+    let claims = (text.len() <= RECEIPT_LIMIT && text.contains(nonce))
+        .then(|| serde_json::from_str::<Envelope>(text).ok())
+        .flatten()
+        .map(|envelope| envelope.claims);
+    claims.is_some_and(|claims| {
+        claims.nonce == nonce
+            && Some(claims.namespace) == object.namespace()
+            && claims.name.is_none_or(|name| name == object.name_any())
+    })
 }
 
 /// Who a receipt was given to, by its own word, which is not verified: good to know whom to ask about, and not to allow
@@ -261,7 +271,8 @@ pub fn check(
     Ok(claims)
 }
 
-/// Whether what the receipt speaks of is still there: an object of the same name with another UID is another one.
+/// Whether what the receipt speaks of is still there, and still what it was: an object of the same name with another UID is
+/// another one.
 ///
 /// # Errors
 /// What was replaced.
@@ -277,8 +288,14 @@ pub fn check_references(
     if provider.metadata().uid.as_deref() != Some(claims.provider_uid.as_str()) {
         return Err(ReceiptError::Replaced("provider"));
     }
-    let digests = || Ok((digest::sha256(&trust::source(provider))?, capability_digest(provider, id)?));
-    let (source, capability) = digests().map_err(|error: NotCanonical| ReceiptError::Malformed(error.to_string()))?;
+    let malformed = |error: NotCanonical| ReceiptError::Malformed(error.to_string());
+    // Whoever may edit the context must not choose the files that somebody else's code is, or gets. What else it grants is
+    // decided again.
+    if digest::sha256(&context.spec().volumes).map_err(malformed)? != claims.volumes_digest {
+        return Err(ReceiptError::Replaced("context's list of volumes"));
+    }
+    let source = digest::sha256(&trust::source(provider)).map_err(malformed)?;
+    let capability = capability_digest(provider, id).map_err(malformed)?;
     if source != claims.source_digest {
         return Err(ReceiptError::Replaced("provider's source"));
     }
@@ -314,6 +331,7 @@ pub fn claims(
         requester,
         context_uid: context.metadata().uid.clone().unwrap_or_default(),
         context_generation: context.metadata().generation.unwrap_or_default(),
+        volumes_digest: digest::sha256(&context.spec().volumes)?,
         provider_uid: provider.metadata().uid.clone().unwrap_or_default(),
         provider_generation: provider.metadata().generation.unwrap_or_default(),
         source_digest: digest::sha256(&trust::source(provider))?,

@@ -31,6 +31,9 @@ const RESULTS: usize = 500;
 /// The longest message of a finding, in bytes.
 const MESSAGE: usize = 768;
 
+/// The longest list of names in a property, in bytes.
+const NAMES: usize = 256;
+
 /// The policy of findings that no context or ExecutionPolicy has made.
 const OWN: &str = "security.ccos.dev";
 
@@ -180,7 +183,7 @@ fn remarked(object: &CapabilityExecution, remarks: &[Remark]) -> Finding {
     let message: Vec<String> = objections.iter().map(ToString::to_string).collect();
     let message = format!("admitted, though {}", message.join("; "));
     said(held_against(object), Outcome::Warn, Some(Reason::PolicyDenied.as_str()), &message)
-        .of("policies", cut(&Vec::from_iter(policies).join(","), MESSAGE))
+        .of("policies", cut(&Vec::from_iter(policies).join(","), NAMES))
 }
 
 /// Holds a provider against what providers must be, and against the lists.

@@ -2,11 +2,14 @@
 
 use ccos_crds::{CapabilityExecution, DEFAULT_CLUSTER_CONTEXT_LABEL, DEFAULT_CONTEXT_LABEL, ExecutionPolicy};
 use ccos_policy::{
-    Admitted, Context, Decision, Denials, Found, Isolations, Reason, Remark, Request, Snapshot, Unheld, Use,
+    Admitted, Bytes, Context, Cores, Decision, Denials, Found, Isolation, Isolations, Reason, Remark, Request,
+    Snapshot, Unheld, Use,
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use crate::build;
+use crate::capacity::{Bounds, Weight};
 use crate::object::{AnyContext, AnyProvider, context_display, provider_kind};
 use crate::parsed::ParsedContexts;
 use crate::policing::Policing;
@@ -98,7 +101,11 @@ fn asked(
         None if reference.is_absent() => Found::Invalid(format!(
             "none is named, and the namespace has no label {DEFAULT_CONTEXT_LABEL} or {DEFAULT_CLUSTER_CONTEXT_LABEL} that names its default: name one, or ask for the label"
         )),
-        None => Found::Missing(context_display(reference.kind, &reference.name)),
+        None => Found::Missing(format!(
+            "{} not found{}",
+            context_display(reference.kind, &reference.name),
+            looked_in(found)
+        )),
         Some(context) if context.metadata().deletion_timestamp.is_some() => {
             Found::Missing(format!("{} is being deleted", context.display()))
         }
@@ -112,11 +119,15 @@ fn asked(
     let doubts = provider.map(|provider| trust::doubts(provider, &found.trust)).unwrap_or_default();
     let named = &object.spec.capability_ref;
     let capability = match wire::capability(provider, named) {
+        Found::Missing(what) if provider.is_none() => Found::Missing(format!("{what}{}", looked_in(found))),
         Found::Valid(_) if !doubts.is_empty() => {
             Found::Invalid(format!("{} {:?}: {}", provider_kind(named.kind), named.name, doubts.join("; ")))
         }
         Found::Valid(wire::Offered { capability, inputs }) => {
-            misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            // The one part of a review whose work the requester chooses: not for whoever may not run anything here.
+            if !matches!(found.may_use, Use::Forbidden(_)) {
+                misfits = inputs.map(|schema| wire::misfits(&object.spec, &schema)).unwrap_or_default();
+            }
             Found::Valid(capability)
         }
         Found::Missing(what) => Found::Missing(what),
@@ -126,6 +137,14 @@ fn asked(
     let policies = found.policing.of(object, found.context.as_ref(), provider);
     let snapshot = Snapshot { context, may_use, capability, isolations, policies };
     Ok(Question { request, snapshot, misfits: Denials::from_vec(misfits) })
+}
+
+/// Where what is missing was looked for, if that is not a cluster: there it may well be.
+fn looked_in(found: &References) -> &'static str {
+    match found.trust {
+        Trust::Offline => " in the files that were given: give its file too, such as `ccos check - contexts/`",
+        Trust::Cluster(_) => "",
+    }
 }
 
 impl Question {
@@ -148,13 +167,25 @@ impl Question {
 /// All fields that can't be understood.
 pub fn context(object: &AnyContext, now: Timestamp) -> Result<Vec<String>, FieldErrors> {
     let parsed = wire::context(object, now)?;
+    let defaultless = without_default(&parsed);
     let expired = parsed.expiry.at.filter(|at| *at <= now);
     let expired = expired.map(|at| format!("it expired at {at} and admits nothing: change spec.expiry"));
     let unheld = parsed
         .unheld
         .iter()
         .map(|unheld| format!("{}: executions under it are refused as Unenforceable: {}", unheld.field, unheld.advice));
-    Ok(expired.into_iter().chain(unheld).collect())
+    Ok(expired.into_iter().chain(unheld).chain(defaultless).collect())
+}
+
+/// Of a context whose list leaves out what its executions get that name no isolation.
+fn without_default(context: &Context) -> Option<String> {
+    let Context { isolations_allowed: allowed, isolation_default: default, .. } = context;
+    let by_default = Isolation::GVisor;
+    (default.is_none() && !allowed.is_empty() && !allowed.contains(&by_default)).then(|| {
+        format!(
+            "spec.isolation.default: absent, which is {by_default}, and that is not in allowed: executions that name no isolation are denied; name one of allowed"
+        )
+    })
 }
 
 /// Looks at a provider that is being written, as [`context`] does.
@@ -184,12 +215,25 @@ pub fn policy<'a>(
 
 /// What the requester should know of what was admitted.
 #[must_use]
-pub fn warnings(admitted: &Admitted) -> Vec<String> {
+pub fn warnings(admitted: &Admitted, context: Option<&AnyContext>) -> Vec<String> {
     let warning = |remark: &Remark| match remark {
         Remark::Warn(objection) => Some(format!("admitted, though {objection}")),
         Remark::Audit(_) => None,
     };
-    admitted.remarks().iter().filter_map(warning).collect()
+    let never = context.and_then(|context| never_starts(admitted, context));
+    admitted.remarks().iter().filter_map(warning).chain(never).collect()
+}
+
+/// Of one that is more than its context's capacity by itself: it would wait for ever. The overhead of its RuntimeClass,
+/// which only the cluster knows, may make more of them so.
+fn never_starts(admitted: &Admitted, context: &AnyContext) -> Option<String> {
+    let bounds = Bounds::of(context.spec().capacity.as_ref()).ok()?;
+    let none = Weight { memory: Bytes(0), cpu: Cores { millis: 0 } };
+    let over = bounds.exceeded_by(build::weight(admitted, none))?;
+    let context = context.display();
+    Some(format!(
+        "admitted, though it never starts: it alone would hold {over} of {context}; require less, or ask for more"
+    ))
 }
 
 /// The message of a rejection: a line that says what exceeds what, and a line for each reason.

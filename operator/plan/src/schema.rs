@@ -128,7 +128,13 @@ impl Faults {
             }
             (Some("array"), Value::Array(items)) => self.items(schema, items, at),
             (Some("string"), Value::String(text)) => {
-                self.length(schema, "Length", text.chars().count(), "characters", at);
+                let count = text.chars().count();
+                match EXAMPLES.iter().find(|(field, _)| at.ends_with(field)) {
+                    Some((_, example)) if bound(schema, "minLength").is_some_and(|least| count < least) => {
+                        self.add(at, format!("{}: expected {example}", found(value)));
+                    }
+                    Some(_) | None => self.length(schema, "Length", count, "characters", at),
+                }
                 self.pattern(schema, text, at);
                 let is_time = schema.get("format").and_then(Value::as_str) == Some("date-time");
                 if is_time && text.parse::<jiff::Timestamp>().is_err() {
@@ -165,7 +171,7 @@ impl Faults {
             match (properties.and_then(|all| all.get(*name)), rest) {
                 (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => self.look(schema, value, &at),
                 (None, _) if open => {}
-                (None, _) => self.add(&at, "unknown field".to_owned()),
+                (None, _) => self.add(&at, unknown(name, properties)),
             }
         }
         let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
@@ -195,9 +201,7 @@ impl Faults {
     }
 
     fn length(&mut self, schema: &Value, what: &str, length: usize, unit: &str, at: &str) {
-        let bound = |name: &str| {
-            schema.get(format!("{name}{what}")).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
-        };
+        let bound = |name: &str| self::bound(schema, &format!("{name}{what}"));
         if let Some(most) = bound("max").filter(|most| length > *most) {
             self.add(at, format!("{length} {unit}: expected at most {most}"));
         }
@@ -215,6 +219,31 @@ impl Faults {
         if let Some(least) = bound("minimum").filter(|least| value < *least) {
             self.add(at, format!("{number}: expected at least {least}"));
         }
+    }
+}
+
+/// Texts whose shortest length says less than an example does.
+const EXAMPLES: [(&str, &str); 2] =
+    [("spec.version", "a version such as 1.4.2"), (".mountPath", "a folder below /, such as /data")];
+
+fn bound(schema: &Value, name: &str) -> Option<usize> {
+    schema.get(name).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
+}
+
+/// How many letters of a field may be wrong for another to be meant.
+const MISTAKES: usize = 2;
+
+fn unknown(name: &str, known: Option<&Map<String, Value>>) -> String {
+    let distance = |known: &&String| match strsim::damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase()) {
+        // Of a short name, so many letters are another name.
+        distance if distance <= MISTAKES && 2 * distance < known.len() => Some(distance),
+        _ => None,
+    };
+    // Bounded: it comes from a stranger, and the distance takes the product of both lengths.
+    let known = known.filter(|_| name.len() < 64).into_iter().flat_map(Map::keys);
+    match known.filter_map(|known| Some((distance(&known)?, known))).min() {
+        Some((_, meant)) => format!("unknown field; did you mean {meant}?"),
+        None => "unknown field".to_owned(),
     }
 }
 
@@ -254,7 +283,7 @@ mod tests {
                 "spec.limits.memory: expected a whole number or a text, but found 1.5",
                 "spec.limits.threads: 0: expected at least 1",
                 "spec.permissions.filesystem.read[0]: 0 characters: expected at least 1",
-                "spec.permissions.filesystem.reads: unknown field",
+                "spec.permissions.filesystem.reads: unknown field; did you mean read?",
                 r#"spec.permissions.filesystem.write: expected an array, but found "x""#,
                 "spec.volumes[1].mountPath: is required",
                 r#"spec.volumes[1]: name "a" is given twice"#,
@@ -325,6 +354,32 @@ mod tests {
             let said = of("SecurityContext", &spec(wrong));
             assert!(said[0].starts_with(&format!("spec.expiry.at: {wrong:?}: expected a moment")), "{said:?}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_nearly_one_says_which() {
+        for (wrong, said) in [
+            ("contextref", "unknown field; did you mean contextRef?"),
+            ("contxtRef", "unknown field; did you mean contextRef?"),
+            ("ENV", "unknown field; did you mean env?"),
+            ("context", "unknown field"),
+            ("foo", "unknown field"),
+            (&"x".repeat(1000), "unknown field"),
+        ] {
+            let spec = json!({wrong: {}, "capabilityRef": {"kind": "CapabilityProvider", "name": "p", "id": "a.b"}});
+            assert_eq!(of("CapabilityExecution", &spec), [format!("spec.{wrong}: {said}")]);
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_for_what_it_is_says_what_that_is() {
+        let said = of("CapabilityProvider", &json!({"version": "1.0", "source": {}, "capabilities": []}));
+        assert!(said.contains(&r#"spec.version: "1.0": expected a version such as 1.4.2"#.to_owned()), "{said:?}");
+        let spec = json!({"level": "Full", "volumes": [{"name": "a", "mountPath": "/"}]});
+        assert_eq!(
+            of("SecurityContext", &spec),
+            [r#"spec.volumes[0].mountPath: "/": expected a folder below /, such as /data"#]
+        );
     }
 
     #[test]

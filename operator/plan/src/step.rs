@@ -2,7 +2,7 @@
 
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
-use ccos_policy::{Decision, OnExpiry, Reason, Use};
+use ccos_policy::{Decision, Denials, OnExpiry, Reason, Use};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -89,6 +89,12 @@ pub fn permit(
         )),
         Err(error) => Permit::Refused(End::new(EndReason::InternalError, error.to_string())),
     }
+}
+
+/// The end of an execution whose requester can't read any more what it would be given.
+#[must_use]
+pub fn unreadable(object: &CapabilityExecution, denials: &Denials) -> End {
+    End::denied(Reason::UseForbidden, rejection(object, denials))
 }
 
 /// The objects of a granted execution's attempt.

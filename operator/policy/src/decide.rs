@@ -3,16 +3,19 @@
 
 pub mod ceiling;
 mod connections;
+mod container;
 pub mod difference;
 mod enforce;
 mod grants;
 mod guest;
+mod instead;
 mod limits;
 mod network;
 mod required;
 pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};
+use crate::isolation::Isolation;
 use crate::pattern::budget::Budget;
 use crate::policies::{Judged, Opinions};
 use crate::request::{Capability, Context, Found, Request, Snapshot, Unheld, Use};
@@ -40,9 +43,12 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     grants::environment(&request.environment, &required, &mut denials);
     limits::check(&request.requires, capability, context, &mut denials);
     let isolation = enforce::isolation(request, context, &snapshot.isolations, &mut denials);
-    enforce::syntax(&required, isolation, &snapshot.isolations, &mut denials);
+    enforce::syntax(&required, context, (isolation, &snapshot.isolations), &mut budget, &mut denials);
     enforce::places(&required, context, &mut denials);
     guest::memory(&required, context, isolation, &snapshot.isolations, &mut denials);
+    if isolation == Isolation::Container {
+        container::holds(&required, context, &mut denials);
+    }
     unheld(&request.unheld, &mut denials);
     unheld(capability.map_or(&[], |capability| &capability.unheld), &mut denials);
     unheld(context.map_or(&[], |context| &context.unheld), &mut denials);
@@ -80,11 +86,7 @@ fn context<'a>(request: &Request, snapshot: &'a Snapshot, denials: &mut Vec<Deni
             }
             Some(context)
         }
-        Found::Missing(what) => {
-            deny(Cause::ContextNotFound(format!("{what} not found")));
-            None
-        }
-        Found::Invalid(why) => {
+        Found::Missing(why) | Found::Invalid(why) => {
             deny(Cause::ContextNotFound(why.clone()));
             None
         }
@@ -103,7 +105,7 @@ fn context<'a>(request: &Request, snapshot: &'a Snapshot, denials: &mut Vec<Deni
 fn capability<'a>(snapshot: &'a Snapshot, denials: &mut Vec<Denial>) -> Option<&'a Capability> {
     let cause = match &snapshot.capability {
         Found::Valid(capability) => return Some(capability),
-        Found::Missing(what) => Cause::CapabilityNotFound(format!("{what} not found")),
+        Found::Missing(what) => Cause::CapabilityNotFound(what.clone()),
         Found::Invalid(why) => Cause::ProviderInvalid(why.clone()),
     };
     denials.push(Denial::new("capabilityRef", cause));

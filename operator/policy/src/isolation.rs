@@ -24,7 +24,7 @@ pub enum Isolation {
 pub struct Isolations(pub BTreeMap<Isolation, IsolationProfile>);
 
 /// One isolation of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IsolationProfile {
     /// The name of its `RuntimeClass`; absent: the node's default runtime.
@@ -35,6 +35,14 @@ pub struct IsolationProfile {
     /// Whether what runs in it reaches destinations by name, through the cluster's egress proxy. Absent: no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub egress: bool,
+    /// The ABI of Landlock that every node has at least (`landlock_create_ruleset(2)`); absent: none that can be relied
+    /// on. What holds file rules in Container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<u32>,
+    /// Whether its pods can have user namespaces of their own (`hostUsers: false`): what bounds threads in Container, where
+    /// the kernel counts them by user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pod_user_namespaces: bool,
 }
 
 impl fmt::Display for Isolation {

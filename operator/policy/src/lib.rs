@@ -17,8 +17,9 @@ pub mod request;
 
 pub use decide::ceiling::{Ceiling, exceeds};
 pub use decide::decide;
-pub use decide::difference::{Beyond, Over, beyond};
+pub use decide::difference::{Beyond, Over, all, beyond};
 pub use decide::trace::{Trace, trace};
+pub use decision::text::is_invisible;
 pub use decision::{Admitted, Cause, Decision, Denial, Denials, FieldPath};
 pub use isolation::{Isolation, IsolationProfile, Isolations};
 pub use limits::{Amount, AmountError, Bytes, Cores, LimitKind, Limits, LimitsInForce, Millis};

@@ -57,7 +57,7 @@ pub struct Snapshot {
 pub enum Found<T> {
     /// It is there and valid.
     Valid(T),
-    /// It is not there. The text names what was looked for, such as `SecurityContext "data/analysts"`.
+    /// It is not there. The text says what was looked for, and where, such as `SecurityContext "analysts" not found`.
     Missing(String),
     /// It is there, but can't be understood. The text says what and why.
     Invalid(String),

@@ -5,6 +5,7 @@
 //! stays small.
 
 pub mod egress;
+pub mod mounts;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,10 @@ pub mod place {
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
     pub const RUNNER: &str = "/ccos-runner";
+    /// Where the runner's image is mounted in a container that runs the capability's.
+    pub const RUNNER_VOLUME: &str = "/ccos/runner";
+    /// An empty folder for the input document, where there is no view (isolation Container).
+    pub const RUN: &str = "/run/ccos";
 }
 
 /// The version of this wire: a runner refuses a profile of any other.
@@ -69,6 +74,9 @@ pub struct Profile {
     pub version: u32,
     /// Where the capability's image is: [`place::IMAGE`], or `/` where the container runs that image itself.
     pub image_root: String,
+    /// Confine by Landlock, where the kernel has at least this ABI of it. Absent: by a view in namespaces of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landlock_abi: Option<u32>,
     /// The program and its arguments; the program is an absolute path.
     pub command: Vec<String>,
     /// The working directory; absent: `/`.
@@ -304,30 +312,35 @@ pub mod mechanism {
     pub struct Mechanism {
         /// The field.
         pub field: &'static str,
-        /// What holds it.
+        /// What holds it by a view in namespaces.
         pub name: &'static str,
+        /// What holds it by Landlock.
+        pub by_landlock: &'static str,
     }
 
     macro_rules! mechanisms {
-        ($($id:ident: $field:literal, $name:literal;)*) => {
-            $(#[doc = concat!("Of `", $field, "`.")] pub const $id: Mechanism = Mechanism { field: $field, name: $name };)*
+        ($($id:ident: $field:literal, $name:literal, $by_landlock:literal;)*) => {
+            $(
+                #[doc = concat!("Of `", $field, "`.")]
+                pub const $id: Mechanism = Mechanism { field: $field, name: $name, by_landlock: $by_landlock };
+            )*
             /// All of them.
             pub const ALL: &[Mechanism] = &[$($id),*];
         };
     }
 
     mechanisms! {
-        FILES: "permissions.filesystem", "mount namespace";
-        NETWORK: "permissions.network", "network namespace";
-        OUTBOUND: "permissions.network.outbound", "own names, egress proxy";
-        COMMANDS: "permissions.system.commands", "noexec, seccomp";
-        PROCESSES: "permissions.system.processCreation", "seccomp";
-        ENVIRONMENT: "permissions.environment", "built from nothing";
-        IPC: "permissions.ipc", "ipc namespace";
-        DISK: "limits.disk", "sized tmpfs";
-        DESCRIPTORS: "limits.fileDescriptors", "RLIMIT_NOFILE";
-        THREADS: "limits.threads", "RLIMIT_NPROC";
-        CPU_TIME: "limits.cpuTime", "RLIMIT_CPU, sum";
-        WALL_TIME: "limits.wallTime", "timer, pid namespace";
+        FILES: "permissions.filesystem", "mount namespace", "Landlock";
+        NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
+        OUTBOUND: "permissions.network.outbound", "own names, egress proxy", "not held";
+        COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
+        PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
+        ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";
+        IPC: "permissions.ipc", "ipc namespace", "seccomp, Landlock";
+        DISK: "limits.disk", "sized tmpfs", "sized tmpfs";
+        DESCRIPTORS: "limits.fileDescriptors", "RLIMIT_NOFILE", "RLIMIT_NOFILE";
+        THREADS: "limits.threads", "RLIMIT_NPROC", "RLIMIT_NPROC, user namespace";
+        CPU_TIME: "limits.cpuTime", "RLIMIT_CPU, sum", "RLIMIT_CPU, sum";
+        WALL_TIME: "limits.wallTime", "timer, pid namespace", "timer, pid 1";
     }
 }

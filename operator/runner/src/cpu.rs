@@ -85,11 +85,12 @@ pub fn of(usage: &libc::rusage) -> (Duration, u64) {
     (time(usage.ru_utime) + time(usage.ru_stime), u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024))
 }
 
-/// The numbers of all processes of this namespace but the init.
+/// The numbers of all processes of this namespace but this one and its process 1, which are the runner's.
 fn processes() -> Result<Vec<i32>, Errno> {
     let entries = std::fs::read_dir("/proc").map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    Ok(numbers.filter(|pid| *pid != 1).collect())
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    Ok(numbers.filter(|pid| *pid != 1 && *pid != own).collect())
 }
 
 /// Parses `/proc/PID/stat` (proc(5)). The name of the program, in parentheses, is the workload's choice and may hold any text.

@@ -1,7 +1,8 @@
-//! The init of the workload's namespaces: builds the view, starts the workload's process, reaps, measures, kills.
+//! The init of the workload's namespaces: builds the view, starts the workload's process, reaps, measures, kills. In the
+//! pod's own namespaces the runner is process 1, and this process its first child: orphans come to it all the same.
 //!
-//! It is trusted, shares the workload's uid, and is visible to it as process 1. So it gives up its capabilities, can't
-//! be traced, and takes orders from its control pipe alone: signals can be sent by anyone.
+//! It is trusted, shares the workload's uid, and is visible to it. So it gives up its capabilities, can't be traced, and
+//! takes orders from its control pipe alone: signals can be sent by anyone.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::cpu::{Meter, reaped};
 use crate::kernel::{Kernel, fork};
-use crate::lockdown::{Confinement, Isolation, isolate, renounce};
+use crate::lockdown::syscalls::Namespaces;
+use crate::lockdown::{Confinement, Isolation, isolate, renounce, syscalls};
 use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
 use crate::pipes::{Pipe, Pipes};
@@ -70,10 +72,20 @@ fn serve(
     end: BorrowedFd<'_>,
     control: BorrowedFd<'_>,
 ) -> std::io::Result<()> {
-    let Plan { isolation, confinement, probes, command, cpu_time } = plan;
+    let Plan { isolation, mut confinement, mut probes, command, cpu_time } = plan;
     let failed = |message| send(Pipe(setup), &Setup::Failed { end: End::ConfinementFailed, message });
     if let Err(error) = isolate(kernel, &isolation) {
         return failed(error.to_string());
+    }
+    let namespaces = if probes.pod.is_some() { Namespaces::Pod } else { Namespaces::Own };
+    if let Some(pod) = &mut probes.pod {
+        // Now that the numbers are known.
+        pod.init = kernel.identity().0;
+        match syscalls::guard(&[1, pod.init]) {
+            Ok(guard) => confinement.filters.push(guard),
+            Err(error) => return failed(error.to_string()),
+        }
+        pod.filters += confinement.filters.len();
     }
     let children = match children_signal() {
         Ok(children) => children,
@@ -91,7 +103,7 @@ fn serve(
     // Closes the set-up pipe too: its end must mean that the command executes.
     let mut keep = vec![end.as_raw_fd(), control.as_raw_fd(), children.as_raw_fd()];
     keep.sort_unstable();
-    if renounce(kernel, keep).is_err() {
+    if renounce(kernel, namespaces, keep).is_err() {
         kill_all();
         return Err(Errno::PERM.into());
     }
@@ -197,7 +209,7 @@ impl Init<'_> {
     }
 }
 
-/// Every process of this namespace but the init itself: kill(2) spares the caller.
+/// Every process of this namespace but the init itself: kill(2) spares the caller, and process 1.
 fn kill_all() {
     // SAFETY: kill takes no pointers. ESRCH, its only error here, means that there is nobody left.
     unsafe { libc::kill(-1, libc::SIGKILL) };

@@ -11,9 +11,11 @@
 mod canary;
 pub mod cpu;
 pub mod deliver;
+pub mod grants;
 pub mod init;
 mod json;
 pub mod kernel;
+pub mod linking;
 pub mod lockdown;
 pub mod messages;
 pub mod outcome;
@@ -32,10 +34,11 @@ pub mod workload;
 
 use ccos_profile::{Delivery, End, Report, ReportTo, place};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::canary::SharedMemory;
-use crate::kernel::{Linux, fork_into};
-use crate::lockdown::NAMESPACES;
+use crate::kernel::{Linux, fork, fork_into};
+use crate::lockdown::{NAMESPACES, shelter};
 use crate::outcome::Granted;
 use crate::pipes::Pipes;
 use crate::relay::Relay;
@@ -64,8 +67,7 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
     let (sockets, hand_out) = sockets.unzip();
     let plan = prepare::prepare(&request, &pipes, hand_out.as_ref()).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
-    let refused = |errno| (End::ConfinementFailed, format!("namespaces: {errno}"));
-    match fork_into(namespaces()).map_err(refused)? {
+    match start(request.landlock_abi.is_some()).map_err(|why| (End::ConfinementFailed, why))? {
         None => init::run(&mut kernel(), plan, &pipes),
         Some(init) => {
             // The init's end: if it ends without a word, the relay must see that.
@@ -74,10 +76,25 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
             let Delivery { report, result } = Supervisor::new(init, signals, pipes, limits).run();
-            let report = Report { network: relay.map(Relay::finish), ..report };
-            Ok((Delivery { report, result }, request.report))
+            // Of code that never started there is nothing to tell.
+            let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
+            Ok((Delivery { report: Report { network, ..report }, result }, request.report))
         }
     }
+}
+
+/// The init: in namespaces of its own, or in the pod's.
+fn start(in_the_pod: bool) -> Result<Option<Pid>, String> {
+    if !in_the_pod {
+        return fork_into(namespaces()).map_err(|errno| format!("namespaces: {errno}"));
+    }
+    // Only process 1 can be stopped by nobody in its namespace, and end all that is in it.
+    let own = rustix::process::getpid();
+    if own != Pid::INIT {
+        return Err(format!("expected to be process 1 of the pod's namespace, but found {own}"));
+    }
+    shelter(&mut kernel()).map_err(|error| error.to_string())?;
+    fork().map_err(|errno| format!("fork: {errno}"))
 }
 
 #[cfg(not(feature = "sabotage"))]

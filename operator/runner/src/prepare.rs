@@ -8,23 +8,28 @@ use ccos_profile::{End, place};
 use thiserror::Error;
 
 use crate::canary::SharedMemory;
+use crate::grants::{Grant, GrantError, Grants, grants};
 use crate::init::Plan;
-use crate::lockdown::syscalls::{self, FilterError};
+use crate::kernel::{Kernel, Linux, landlock_abi};
+use crate::lockdown::syscalls::{self, FilterError, Namespaces};
 use crate::lockdown::{Confinement, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
-use crate::prove::{Outbound, Probes};
+use crate::prove::{Outbound, PodProbes, Probes, filters};
 use crate::relay::{self, dns};
-use crate::request::Request;
+use crate::request::{RESULT_VARIABLE, Request};
 use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
 use crate::view::plan::{PlanError, plan};
 use crate::view::rules::{INPUT_FILE, Rules, SHARED_SCRATCH};
-use crate::view::{Outside, OutsideError};
+use crate::view::{Outside, OutsideError, Step};
 use crate::workload::Command;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// `#!`, a path and one argument: what Linux reads of a script (execve(2)).
 const SCRIPT_HEAD_BYTES: usize = 256;
+
+/// [`place::RUNNER`] in [`place::RUNNER_VOLUME`].
+const RUNNER_IN_VOLUME: &str = "/ccos/runner/ccos-runner";
 
 /// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
@@ -40,7 +45,15 @@ pub enum PrepareError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
+    Grant(#[from] GrantError),
+    #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(
+        "landlockAbi: expected at least {expected}, as the profile of the cluster says, but found {found} on this node"
+    )]
+    Landlock { expected: u32, found: String },
+    #[error("/proc/self/status: expected the number of seccomp filters, but found none")]
+    Filters,
     #[error("command {program}: expected a file in the image, but found {found}")]
     Command { program: AbsolutePath, found: String },
     #[error("command {program}: expected an executable file, but found one without permission to execute")]
@@ -63,7 +76,10 @@ impl PrepareError {
             Self::Outside(_)
             | Self::Links(_)
             | Self::Plan(_)
+            | Self::Grant(_)
             | Self::Filter(_)
+            | Self::Landlock { .. }
+            | Self::Filters
             | Self::Folder { .. }
             | Self::NoName
             | Self::Canary { .. } => End::ConfinementFailed,
@@ -83,17 +99,26 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
     check_programs(&request.programs, &outside)?;
     let rules = Rules::new(request, &command, &outside)?;
     check_interpreter(&command.end, &rules, &outside)?;
-    let steps = plan(&rules, &outside)?;
-    let environment: Vec<_> = request.environment.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+    let confined = match request.landlock_abi {
+        None => by_view(request, hand_out, &rules, &outside)?,
+        Some(abi) => by_landlock(request, abi, &command, &rules, &outside)?,
+    };
+    let mut environment = request.environment.clone();
+    if !confined.is_scratch_writable {
+        // A result goes to standard output then.
+        environment.remove(RESULT_VARIABLE);
+    }
+    let texts: Vec<_> = environment.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
     let no_text = || PrepareError::Command { program: request.program.clone(), found: "NUL".to_owned() };
     // By its listed name: programs look at argv[0] and at the name that they were found by.
-    let started = Command::new(request.program.as_str(), &request.arguments, &environment).ok_or_else(no_text)?;
+    let started = Command::new(request.program.as_str(), &request.arguments, &texts).ok_or_else(no_text)?;
     let limits = limits(request);
     Ok(Plan {
         probes: Probes {
-            canaries: canaries()?,
-            blocked: rules.out_of_reach().cloned().collect(),
-            steps: steps.clone(),
+            canaries: canaries(request)?,
+            blocked: confined.blocked,
+            steps: confined.steps,
+            pod: confined.pod,
             outside: [outside_address()].into_iter().chain(request.egress.as_ref().map(|order| order.proxy)).collect(),
             outbound: request.egress.as_ref().map(outbound).transpose()?,
             shared_memory: SharedMemory::KEY,
@@ -101,26 +126,78 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             disk_bytes: request.disk_bytes,
             limits: limits.clone(),
             process_creation: request.process_creation,
-            granted_names: request.environment.keys().cloned().collect(),
+            granted_names: environment.keys().cloned().collect(),
             given_names: started.names().collect::<BTreeSet<_>>(),
         },
-        isolation: Isolation {
-            uid: request.uid,
-            gid: request.gid,
-            disk_bytes: request.disk_bytes,
-            relay: request.egress.as_ref().zip(hand_out).map(|(order, to)| (order.ports.clone(), to.as_raw_fd())),
-            steps,
-        },
+        isolation: confined.isolation,
         confinement: Confinement {
             input: AbsolutePath::literal(INPUT_FILE),
             outputs: (pipes.output.1.as_raw_fd(), pipes.error.1.as_raw_fd()),
             setup: pipes.setup.1.as_raw_fd(),
             limits,
             working_dir: request.working_dir.clone(),
-            filters: syscalls::compile(request.process_creation)?,
+            landlock: confined.landlock,
+            filters: syscalls::compile(request.process_creation, confined.namespaces)?,
         },
         command: started,
         cpu_time: request.cpu_time,
+    })
+}
+
+/// What depends on the kind of confinement.
+struct Confined {
+    isolation: Isolation,
+    namespaces: Namespaces,
+    landlock: Option<Vec<Grant>>,
+    blocked: Vec<AbsolutePath>,
+    steps: Vec<Step>,
+    pod: Option<PodProbes>,
+    is_scratch_writable: bool,
+}
+
+fn by_view(
+    request: &Request,
+    hand_out: Option<&OwnedFd>,
+    rules: &Rules,
+    outside: &Outside,
+) -> Result<Confined, PrepareError> {
+    let steps = plan(rules, outside)?;
+    let Request { uid, gid, disk_bytes, .. } = *request;
+    let relay = request.egress.as_ref().zip(hand_out).map(|(order, to)| (order.ports.clone(), to.as_raw_fd()));
+    Ok(Confined {
+        isolation: Isolation::View { uid, gid, disk_bytes, relay, steps: steps.clone() },
+        namespaces: Namespaces::Own,
+        landlock: None,
+        blocked: rules.out_of_reach().cloned().collect(),
+        steps,
+        pod: None,
+        is_scratch_writable: true,
+    })
+}
+
+fn by_landlock(
+    request: &Request,
+    abi: u32,
+    command: &Resolved,
+    rules: &Rules,
+    outside: &Outside,
+) -> Result<Confined, PrepareError> {
+    let found = landlock_abi();
+    if found.is_ok_and(|found| found < abi) || found.is_err() {
+        let found = found.map_or_else(|errno| errno.to_string(), |found| found.to_string());
+        return Err(PrepareError::Landlock { expected: abi, found });
+    }
+    let Grants { grants, blocked, is_scratch_writable } = grants(request, command, rules, outside)?;
+    let filters = Linux::default().read("/proc/self/status").ok().and_then(|text| filters(&text));
+    Ok(Confined {
+        isolation: Isolation::Pod { input: AbsolutePath::literal(INPUT_FILE), text: request.input.clone() },
+        namespaces: Namespaces::Pod,
+        landlock: Some(grants),
+        blocked,
+        steps: Vec::new(),
+        // The init adds what is not known yet.
+        pod: Some(PodProbes { init: 0, filters: filters.ok_or(PrepareError::Filters)?, is_scratch_writable }),
+        is_scratch_writable,
     })
 }
 
@@ -167,13 +244,15 @@ fn check_interpreter(script: &AbsolutePath, rules: &Rules, outside: &Outside) ->
 }
 
 /// Files that are certainly there, outside. The first two are always: without them the proof would prove nothing.
-fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
-    let must = [place::PROFILE, place::RUNNER];
+fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
+    let runner = if request.landlock_abi.is_some() { RUNNER_IN_VOLUME } else { place::RUNNER };
+    let must = [place::PROFILE, runner];
     if let Some(path) = must.into_iter().find(|path| !Path::new(path).exists()) {
         return Err(PrepareError::Canary { path });
     }
     let may = [
         place::TERMINATION_LOG,
+        place::RUNNER_VOLUME,
         place::IMAGE,
         place::VOLUMES,
         place::REFERENCES,

@@ -51,6 +51,8 @@ pub struct Probes {
     pub granted_names: BTreeSet<String>,
     /// The names that execve(2) will be given.
     pub given_names: BTreeSet<String>,
+    /// Where the namespaces are the pod's; otherwise they are its own, with a view.
+    pub pod: Option<PodProbes>,
 }
 
 /// What of the relay is tried.
@@ -138,7 +140,11 @@ pub fn prove(kernel: &mut dyn Kernel, _confined: Confined, probes: &Probes) -> R
     if crate::kernel::sabotage::is_unproven() {
         return Ok(Proven { proofs: Vec::new() });
     }
-    let mut prover = Prover { kernel, proofs: Vec::new() };
+    let mut prover = Prover { kernel, proofs: Vec::new(), by_landlock: probes.pod.is_some() };
+    if let Some(pod) = &probes.pod {
+        prover.pod(probes, pod)?;
+        return Ok(Proven { proofs: prover.proofs });
+    }
     prover.privileges()?;
     prover.files(probes)?;
     prover.commands(&probes.scratch)?;
@@ -158,11 +164,13 @@ pub fn prove(kernel: &mut dyn Kernel, _confined: Confined, probes: &Probes) -> R
 struct Prover<'a> {
     kernel: &'a mut dyn Kernel,
     proofs: Vec<Proof>,
+    by_landlock: bool,
 }
 
 impl Prover<'_> {
-    fn proven(&mut self, Mechanism { field, name }: Mechanism) {
-        self.proofs.push(Proof { field: field.to_owned(), mechanism: name.to_owned() });
+    fn proven(&mut self, Mechanism { field, name, by_landlock }: Mechanism) {
+        let mechanism = if self.by_landlock { by_landlock } else { name };
+        self.proofs.push(Proof { field: field.to_owned(), mechanism: mechanism.to_owned() });
     }
 
     fn refused(&mut self, field: &'static str, attempt: &Attempt) -> Result<(), ConfinementFailed> {
@@ -282,6 +290,31 @@ impl Prover<'_> {
     }
 
     fn limits(&mut self, probes: &Probes) -> Result<(), ConfinementFailed> {
+        self.rlimits(probes)?;
+        let total = self.scratch(probes)?;
+        let expected = probes.disk_bytes.next_multiple_of(PAGE);
+        equal(DISK, "scratch space", &expected.to_string(), &total.to_string())?;
+        self.proven(mechanism::DISK);
+        // The timer kills the init, and with it whatever is in its namespace: this process must be in it.
+        self.child_of(1)
+    }
+
+    fn child_of(&mut self, init: i32) -> Result<(), ConfinementFailed> {
+        let (own, parent) = self.kernel.identity();
+        equal(WALL_TIME, "parent process", &init.to_string(), &parent.to_string())?;
+        equal(WALL_TIME, "own process is the init", "false", &(own == init).to_string())?;
+        self.proven(mechanism::WALL_TIME);
+        Ok(())
+    }
+
+    /// The size of the scratch space.
+    fn scratch(&mut self, probes: &Probes) -> Result<u64, ConfinementFailed> {
+        let probe = format!("read space of {}", probes.scratch);
+        let space = self.kernel.space(&probes.scratch);
+        Ok(space.map_err(|errno| ConfinementFailed::Unclear { field: DISK, probe, errno })?.total)
+    }
+
+    fn rlimits(&mut self, probes: &Probes) -> Result<(), ConfinementFailed> {
         for limit in &probes.limits {
             let found = self.kernel.limit(limit.resource);
             let text = |Limit { soft, hard, .. }: &Limit| format!("{soft} {hard}");
@@ -296,17 +329,6 @@ impl Prover<'_> {
                 self.proven(mechanism);
             }
         }
-        let probe = format!("read space of {}", probes.scratch);
-        let space = self.kernel.space(&probes.scratch);
-        let total = space.map_err(|errno| ConfinementFailed::Unclear { field: DISK, probe, errno })?.total;
-        let expected = probes.disk_bytes.next_multiple_of(PAGE);
-        equal(DISK, "scratch space", &expected.to_string(), &total.to_string())?;
-        self.proven(mechanism::DISK);
-        // The timer kills the init, and with it whatever is in its namespace: this process must be in it.
-        let (own, parent) = self.kernel.identity();
-        equal(WALL_TIME, "parent process", "1", &parent.to_string())?;
-        equal(WALL_TIME, "own process is the init", "false", &(own == 1).to_string())?;
-        self.proven(mechanism::WALL_TIME);
         Ok(())
     }
 }
@@ -358,6 +380,10 @@ fn unescaped(text: &str) -> String {
         .into_iter()
         .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
+
+mod pod;
+
+pub use pod::{PodProbes, filters};
 
 #[cfg(test)]
 mod tests;

@@ -10,15 +10,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccos_profile::{
-    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, place,
+    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, mounts, place,
 };
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::grants::LEAST_ABI;
 use crate::path::{AbsolutePath, PathError};
 use crate::relay;
 use crate::relay::names::{Names, NamesError};
-use crate::view::rules::{INPUT_FILE, RESULT_FILE, SHARED_SCRATCH};
+use crate::view::rules::{INPUT_FILE, RESULT_FILE};
 
 /// A `ConfigMap` holds no more.
 const MOST_PROFILE_BYTES: u64 = 1024 * 1024;
@@ -34,6 +35,9 @@ const LEAST_DISK_BYTES: u64 = 4096;
 
 /// Three standard streams, the loader's one, and what the proof opens after the limit holds.
 const LEAST_DESCRIPTORS: u64 = 8;
+
+/// Names [`RESULT_FILE`] to the workload.
+pub const RESULT_VARIABLE: &str = "CCOS_RESULT_FILE";
 
 /// Why a profile is refused.
 #[derive(Debug, Error)]
@@ -133,6 +137,7 @@ pub struct Request {
     pub uid: u32,
     pub gid: u32,
     pub image_root: AbsolutePath,
+    pub landlock_abi: Option<u32>,
     pub program: AbsolutePath,
     pub arguments: Vec<String>,
     pub working_dir: AbsolutePath,
@@ -185,6 +190,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
     let Profile {
         version,
         image_root,
+        landlock_abi,
         command,
         working_dir,
         files: Files { read, write, execute, blocked },
@@ -206,6 +212,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         uid,
         gid,
         image_root: path("imageRoot", &image_root)?,
+        landlock_abi,
         program: path("command", program)?,
         working_dir: path("workingDir", working_dir.as_deref().unwrap_or("/"))?,
         read: paths("files.read", &read)?,
@@ -229,6 +236,21 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
     };
     if let Some(text) = request.arguments.iter().find(|text| text.contains('\0')) {
         return Err(value("command", "no NUL", &format!("{text:?}")));
+    }
+    if let Some(abi) = landlock_abi.filter(|abi| *abi < LEAST_ABI) {
+        return Err(value("landlockAbi", &format!("at least {LEAST_ABI}"), &abi.to_string()));
+    }
+    if landlock_abi.is_some() && request.image_root != AbsolutePath::root() {
+        // Nothing can be moved to where the workload expects it.
+        return Err(value("imageRoot", "\"/\" with landlockAbi", &format!("{:?}", request.image_root.as_str())));
+    }
+    let moved = request.volumes.iter().find(|volume| volume.source != volume.mount_path);
+    if let (Some(_), Some(VolumeRequest { source, mount_path })) = (landlock_abi, moved) {
+        return Err(value("volumes.source", &format!("{mount_path} with landlockAbi"), source.as_str()));
+    }
+    if request.landlock_abi.is_some() && request.egress.is_some() {
+        // The relay answers in a network namespace of the workload's own.
+        return Err(value("egress", "nothing where landlockAbi is given", "an egress proxy"));
     }
     if request.write.contains(&AbsolutePath::root()) {
         // Its baseline would be mounted into a tree in which the workload renames as it likes.
@@ -257,10 +279,7 @@ fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {
     let Volume { source, mount_path } = volume;
     let request =
         VolumeRequest { source: path("volumes.source", source)?, mount_path: path("volumes.mountPath", mount_path)? };
-    let ours = ["/proc", "/dev"].map(AbsolutePath::literal);
-    let taken = SHARED_SCRATCH.contains(&mount_path.as_str())
-        || ours.iter().any(|own| request.mount_path.is_within(own) || request.mount_path == AbsolutePath::root());
-    if taken {
+    if !mounts::may_be_at(request.mount_path.as_str()) {
         return Err(value("volumes.mountPath", "a folder that is not the baseline's", &format!("{mount_path:?}")));
     }
     Ok(request)
@@ -284,7 +303,7 @@ fn environment_of(given: BTreeMap<String, Text>) -> Result<BTreeMap<String, Stri
         all.insert(name, text);
     }
     all.insert("CCOS_INPUT_FILE".to_owned(), INPUT_FILE.to_owned());
-    all.insert("CCOS_RESULT_FILE".to_owned(), RESULT_FILE.to_owned());
+    all.insert(RESULT_VARIABLE.to_owned(), RESULT_FILE.to_owned());
     Ok(all)
 }
 

@@ -235,6 +235,8 @@ impl Supervisor {
         if self.phase != Phase::Draining {
             // ESRCH: gone already, which is what is wanted.
             rustix::process::kill_process(self.init, Signal::KILL).ok();
+            // The namespace may be the pod's, which does not end with the init.
+            kill_everyone();
         }
     }
 
@@ -259,15 +261,10 @@ impl Supervisor {
         }
     }
 
-    /// As process 1 of its container, the runner sees to it that it is alone before it reports. Anywhere else "all
-    /// processes" would be the machine's.
+    /// The runner sees to it that it is alone before it reports.
     fn sweep(&mut self) {
         let until = Instant::now() + LAST;
-        while rustix::process::getpid() == Pid::INIT {
-            // SAFETY: kill takes no pointers; process 1 of a namespace reaches nobody outside of it.
-            if unsafe { libc::kill(-1, libc::SIGKILL) } != 0 {
-                return; // ESRCH: nobody
-            }
+        while kill_everyone() {
             if Instant::now() >= until {
                 self.stop.get_or_insert(Stop::Broken("processes of the workload survived it".to_owned()));
                 return;
@@ -319,4 +316,11 @@ impl Supervisor {
             limits,
         })
     }
+}
+
+/// As process 1 of its container, the runner may: it reaches nobody outside. Anywhere else "all processes" would be the
+/// machine's. Whether there was anybody.
+fn kill_everyone() -> bool {
+    // SAFETY: kill takes no pointers.
+    rustix::process::getpid() == Pid::INIT && unsafe { libc::kill(-1, libc::SIGKILL) } == 0
 }

@@ -2,12 +2,15 @@
 
 use oci_spec::distribution::Reference;
 
+/// What the hub is called, though other names lead there.
+const HUB: &str = "docker.io";
+
 /// Where an image is, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// As it was written, without the digest: what a node pulls.
     written: String,
-    /// The host, and the port where there is one.
+    /// The host, and the port where there is one, in one spelling of all that lead there.
     registry: String,
     /// The name in the registry.
     repository: String,
@@ -54,6 +57,23 @@ impl std::fmt::Display for Digest {
     }
 }
 
+/// One spelling of a host: names of hosts have no case, 443 is the port of those that name none, and the hub has several
+/// names. Otherwise a list that speaks of an image would be evaded by writing it in another way.
+#[must_use]
+pub fn host(written: &str) -> String {
+    let lower = written.to_ascii_lowercase();
+    let host = lower.strip_suffix(":443").unwrap_or(&lower);
+    match host {
+        "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" | "hub.docker.com" => HUB.to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+/// The hub's own images have a folder, which the grammar fills in for one of its spellings.
+fn repository(registry: &str, name: &str) -> String {
+    if registry == HUB && !name.contains('/') { format!("library/{name}") } else { name.to_owned() }
+}
+
 impl Image {
     /// Reads a reference.
     ///
@@ -68,11 +88,12 @@ impl Image {
         let parsed: Reference = written
             .parse()
             .map_err(|error: oci_spec::distribution::ParseError| ImageError::Reference(error.to_string()))?;
+        let registry = host(parsed.registry());
         let has_tag = written.rsplit('/').next().is_some_and(|name| name.contains(':'));
         Ok(Self {
             written: written.to_owned(),
-            registry: parsed.registry().to_owned(),
-            repository: parsed.repository().to_owned(),
+            repository: repository(&registry, parsed.repository()),
+            registry,
             // The grammar fills in `latest`, also beside a digest.
             tag: parsed.tag().filter(|_| has_tag || digest.is_none()).map(str::to_owned),
             digest,
@@ -89,6 +110,13 @@ impl Image {
     #[must_use]
     pub fn repository(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// Whether neither a tag nor a digest was written.
+    #[must_use]
+    pub fn is_name_only(&self) -> bool {
+        let name = self.written.rsplit('/').next();
+        self.digest.is_none() && name.is_none_or(|name| !name.contains(':'))
     }
 
     /// The digest, where it has one.

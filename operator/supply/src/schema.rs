@@ -4,9 +4,10 @@
 //! webhook. So a schema that could make that slow is none: no reference leaves it, none comes back to itself, patterns
 //! match in linear time, and the work that a check can take is known before it begins.
 
+mod pattern;
 mod walk;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
 use walk::Walk;
@@ -14,7 +15,7 @@ use walk::Walk;
 /// What a schema may weigh, in bytes of JSON.
 pub const SCHEMA_LIMIT: usize = 64 * 1024;
 
-/// What a check may take: subschemas, each as often as it is referred to, times bytes of JSON. Beyond it nothing is
+/// What a check may take: subschemas and their patterns, each as often as it is referred to, times bytes of JSON. Beyond it nothing is
 /// checked, and so nothing is accepted. A check of this size takes tens of milliseconds.
 const WORK_LIMIT: usize = 20_000_000;
 
@@ -24,9 +25,6 @@ const WORK_FOR_ALL: usize = 500_000;
 
 /// How many faults are told of one document.
 const TOLD: usize = 8;
-
-/// What a compiled pattern may weigh, in bytes.
-const PATTERN_LIMIT: usize = 128 * 1024;
 
 /// Something wrong with a schema, or with what is held against one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +66,7 @@ impl Schema {
         let validator = jsonschema::options()
             .with_draft(Draft::Draft202012)
             .offline()
-            // Linear in the text, unlike the default engine.
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_LIMIT).dfa_size_limit(PATTERN_LIMIT))
+            .with_pattern_options(pattern::options(pattern::LIMIT))
             .should_validate_formats(true)
             .should_ignore_unknown_formats(false)
             .build(&root)

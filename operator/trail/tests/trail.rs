@@ -24,7 +24,7 @@ fn key() -> SigningKey {
 }
 
 fn chain(id: u8) -> Chain {
-    Chain::new(Writer::Webhook, key(), [id; 16])
+    Chain::new(Writer::Controller, key(), [id; 16])
 }
 
 fn open(after: Vec<Head>) -> Event {
@@ -79,7 +79,7 @@ impl Folder {
     /// Lines of all files, each with a file of its own.
     fn verify(&self) -> Report {
         let mut known = Keys::default();
-        known.add(Writer::Webhook, &BTreeMap::from([keys::entry(&key().verifying_key())]));
+        known.add(Writer::Controller, &BTreeMap::from([keys::entry(&key().verifying_key())]));
         let mut verifier = Verifier::new(&known, Scope { strict: true, ..Scope::default() });
         for file in self.files() {
             verifier.file(&file.display().to_string());
@@ -95,7 +95,7 @@ impl Folder {
     }
 
     fn volume(&self, chain: &Chain) -> Volume {
-        Volume::new(&self.0, Writer::Webhook, chain.id()).unwrap()
+        Volume::new(&self.0, Writer::Controller, chain.id()).unwrap()
     }
 }
 
@@ -166,7 +166,7 @@ async fn many_at_once_are_one_chain() {
 async fn a_full_disk_refuses_and_nothing_is_on_standard_output_either() {
     let folder = Folder::new("full");
     let (chain, out) = (chain(1), Out::default());
-    let file = folder.0.join(format!("webhook-{}-000000000000.jsonl", chain.id()));
+    let file = folder.0.join(format!("controller-{}-000000000000.jsonl", chain.id()));
     std::os::unix::fs::symlink("/dev/full", file).unwrap();
     let volume = Some(folder.volume(&chain));
     let trail = Trail::start(chain, Sinks { volume, out: Box::new(out.clone()) }).unwrap();

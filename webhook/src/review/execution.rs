@@ -128,7 +128,7 @@ pub fn confirmed(
     receipt::fits(claims, (context, provider), &object.spec.capability_ref.id, &admitted)
         .map_err(|error| Refusal::Receipt(error.to_string()))?;
     // Here alone: said by both webhooks, they would be said twice.
-    let (warnings, remarks) = (warnings(&admitted), admitted.remarks().to_vec());
+    let (warnings, remarks) = (warnings(&admitted, Some(context)), admitted.remarks().to_vec());
     Ok(Allowed { warnings, remarks, ..Allowed::default() })
 }
 

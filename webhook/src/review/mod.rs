@@ -5,7 +5,7 @@ pub mod grant;
 pub mod refusal;
 
 use ccos_crds::execution::ContextKind;
-use ccos_crds::{CapabilityExecution, ExecutionPolicy, GROUP, VERSION};
+use ccos_crds::{CapabilityExecution, ExecutionPolicy, GROUP, RECEIPT_ANNOTATION, VERSION};
 use ccos_plan::read::Object;
 use ccos_plan::{AnyContext, AnyProvider};
 use ccos_policy::Remark;
@@ -96,7 +96,13 @@ pub fn asked(request: &Request) -> Result<Asked, Refusal> {
     let new = request.object.as_ref().ok_or_else(|| missing("object"))?;
     let same_spec = old.is_some_and(|old| old.get("spec") == new.get("spec"));
     // By the old object: a deletionTimestamp that a client wrote into the new one proves nothing.
-    if same_spec && old.is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null())) {
+    // And with the receipt that it had: to leave takes no other, and one that is another's would end that one as replayed.
+    let receipt = |object: &Value| object.pointer("/metadata/annotations")?.get(RECEIPT_ANNOTATION).cloned();
+    let same_receipt = old.is_some_and(|old| receipt(old) == receipt(new));
+    if same_spec
+        && same_receipt
+        && old.is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some_and(|at| !at.is_null()))
+    {
         return Ok(Asked::Unchanged);
     }
     Ok(match (kind.kind.as_str(), old) {

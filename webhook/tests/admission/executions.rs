@@ -175,10 +175,19 @@ async fn only_the_desired_state_may_change() {
 #[tokio::test]
 async fn what_is_being_deleted_may_leave_but_not_change_its_spec() {
     let leaving = with(&execution(), "/metadata/deletionTimestamp", json!("2026-01-01T00:00:00Z"));
-    let freed = annotated(&with(&leaving, "/metadata/finalizers", json!([])), "forged");
+    let leaving = annotated(&leaving, "its own");
+    let freed = with(&leaving, "/metadata/finalizers", json!([]));
     for path in ["/mutate", "/validate"] {
         Cluster::broken().answers(path, &update(&leaving, &freed)).await.yes();
     }
+    // Another's receipt would end that other one: its nonce would seem to be used.
+    let forged = annotated(&leaving, "another's");
+    let restored = Cluster::broken().answers("/mutate", &update(&leaving, &forged)).await;
+    assert_eq!(restored.receipt(), "its own");
+    Cluster::broken()
+        .answers("/validate", &update(&leaving, &forged))
+        .await
+        .no(422, &["FieldValueInvalid metadata.annotations[security.ccos.dev/receipt]"]);
     let changed = with(&leaving, "/spec/inputs", json!(1));
     Cluster::broken()
         .answers("/validate", &update(&leaving, &changed))

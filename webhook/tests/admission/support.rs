@@ -20,6 +20,7 @@ use ccos_webhook::policies::Kept;
 use ccos_webhook::probes::Metrics;
 use ccos_webhook::references::Caches;
 use ccos_webhook::serve::{App, router};
+use ccos_webhook::work::Work;
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use kube::Client;
@@ -241,8 +242,11 @@ impl Cluster {
     fn app(self) -> App {
         let shared = Shared::default();
         shared.set(Signing { key: key(), known: keys() });
-        let isolation =
-            IsolationProfile { runtime_class: Some("gvisor".to_owned()), user_namespaces: true, egress: false };
+        let isolation = IsolationProfile {
+            runtime_class: Some("gvisor".to_owned()),
+            user_namespaces: true,
+            ..IsolationProfile::default()
+        };
         let (now, lists) = (self.now.unwrap_or(now), self.lists.clone());
         let ceiling = self.ceiling.clone();
         let chain = Chain::new(Writer::Webhook, SigningKey::from_bytes(&[9; 32]), [0; 16]);
@@ -266,6 +270,7 @@ impl Cluster {
             trail,
             now,
             bodies: tokio::sync::Semaphore::new(ccos_webhook::serve::BODIES),
+            work: Work::default(),
         }
     }
 

@@ -204,7 +204,7 @@ fn volume(dice: &mut Dice, flaws: usize) -> Value {
     let (kind, source) = match dice.below(5) {
         0 => ("configMap", json!({"name": "data"})),
         1 => ("persistentVolumeClaim", json!({"claimName": "data"})),
-        2 => ("emptyDir", json!({"sizeLimit": "1Mi"})),
+        2 => ("emptyDir", json!({"medium": "Memory", "sizeLimit": "1Mi"})),
         3 => ("emptyDir", json!({})),
         _ => ("secret", json!({"secretName": "data"})),
     };

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use ccos_cli::check::{Checked, Cluster, check};
 use ccos_cli::input::{Text, World};
+use ccos_plan::review::warnings;
 use ccos_plan::{ParsedContexts, Policing, Trust};
 use ccos_policy::Reason;
 use ccos_supply::watchlist::Watchlist;
@@ -71,7 +72,8 @@ fn webhook(case: &Case) -> Said {
                 // What only a cluster knows is not asked: of tags, signatures and lists `ccos check` says that it can't know.
                 let (isolations, contexts) = (Cluster::default().isolations, ParsedContexts::default());
                 let (rules, trust) = ((&isolations, &Policing::NotAsked, &contexts), Trust::Offline);
-                execution::decide(&object, &who, &found, &trust, &[], rules, now()).map(|_| Vec::new())
+                let admitted = execution::decide(&object, &who, &found, &trust, &[], rules, now());
+                admitted.map(|admitted| warnings(&admitted, found.context.as_ref()))
             }
             Asked::Changed { .. } | Asked::Policy(_) | Asked::Unchanged => panic!("{body}"),
         });

@@ -37,6 +37,10 @@ impl Seen {
         Self { writer, entries: BTreeMap::new(), last: (0, 0), copies: 0, closed: false }
     }
 
+    pub(super) const fn writer(&self) -> Writer {
+        self.writer
+    }
+
     pub(super) const fn copies(&self) -> u64 {
         self.copies
     }

@@ -14,12 +14,22 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::event::Event;
-use crate::keys::Keys;
+use crate::keys::{Keys, Writer};
 use crate::line::{Head, Line, LineError, START, digest};
 use chain::{Claimed, Entry, Seen};
 pub use expect::{Expected, Finished};
 pub use report::{ChainReport, Finding, Kind, Place, Report};
 use report::{Findings, at};
+
+/// Who writes such a line; `None`: both. A key is good for its own writer's lines only: whoever has the controller's can't
+/// make up what the webhook decided.
+const fn writer(event: &Event) -> Option<Writer> {
+    match event {
+        Event::Decision(_) | Event::Registration(_) | Event::Change(_) => Some(Writer::Webhook),
+        Event::Start(_) | Event::Stop(_) | Event::Retry(_) | Event::End(_) | Event::Wait(_) => Some(Writer::Controller),
+        Event::Open(_) | Event::Close(_) => None,
+    }
+}
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,6 +130,17 @@ impl<'k> Verifier<'k> {
     fn genuine(&mut self, line: &Line, text: &str) {
         let place = self.place();
         let event = line.event();
+        let other = match (event.as_ref().and_then(writer), self.chains.get(&line.chain).map(Seen::writer)) {
+            (Some(writer), _) if writer != line.writer => Some(format!("only the {writer} writes such a line")),
+            (_, Some(writer)) if writer != line.writer => Some(format!("its chain is the {writer}'s")),
+            _ => None,
+        };
+        if let Some(why) = other {
+            let message = format!("it is signed by the {}, and {why}", line.writer);
+            self.claimed.insert((line.chain.clone(), line.seq));
+            self.findings.add(Finding::new(Kind::Foreign, message).at(place).of(&line.chain, line.seq));
+            return;
+        }
         if let Some(Event::Open(open)) = &event {
             self.told.extend(open.after.iter().map(|head| (place.clone(), head.clone())));
         }

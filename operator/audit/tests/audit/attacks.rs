@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use sha2::Digest as _;
 
 use crate::given::{
-    admitted, at, chain, data, encoded, end, finds, key, known, open, receipt_key, trail, verify, wait,
+    admitted, at, chain, data, encoded, end, finds, key, known, open, receipt_key, start, trail, verify, wait,
 };
 
 #[test]
@@ -106,9 +106,9 @@ fn a_chain_that_is_taken_away_is_missed_by_the_cluster() {
 
 #[test]
 fn a_chain_that_is_taken_away_is_missed_by_the_next_one_of_its_volume() {
-    let mut first = chain(Writer::Webhook, 1);
+    let mut first = chain(Writer::Controller, 1);
     let one = vec![first.append(&open(Vec::new()), at(0)).unwrap(), first.append(&wait("a"), at(1)).unwrap()];
-    let mut second = chain(Writer::Webhook, 2);
+    let mut second = chain(Writer::Controller, 2);
     let two = vec![second.append(&open(vec![first.head().unwrap()]), at(2)).unwrap()];
     finds(&verify(&known(&[]), Scope::default(), &[&one, &two]), &[]);
     finds(&verify(&known(&[]), Scope::default(), &[&two]), &[Kind::Removed]);
@@ -209,7 +209,7 @@ fn a_head_that_was_written_after_the_lines_were_collected_is_not_missed() {
 
 #[test]
 fn a_clock_that_is_set_back_does_not_go_back_within_a_chain() {
-    let mut chain = chain(Writer::Webhook, 1);
+    let mut chain = chain(Writer::Controller, 1);
     let lines = [
         chain.append(&open(Vec::new()), at(9)).unwrap(),
         chain.append(&end("a"), at(3)).unwrap(),
@@ -218,4 +218,47 @@ fn a_clock_that_is_set_back_does_not_go_back_within_a_chain() {
     let report = verify(&known(&[]), Scope::default(), &[&lines]);
     finds(&report, &[]);
     assert!(lines[1].contains(r#""time":"2026-01-01T00:00:09Z""#), "{}", lines[1]);
+}
+
+/// Whoever has the controller's key, and not the webhook's, makes up what was admitted, in a chain of his own or in the
+/// controller's.
+#[test]
+fn what_one_writer_decides_is_not_taken_from_the_other() {
+    let trail = trail(2);
+    for (writer, event) in [
+        (Writer::Controller, admitted("made-up")),
+        (Writer::Webhook, start("made-up")),
+        (Writer::Webhook, end("made-up")),
+        (Writer::Webhook, wait("made-up")),
+    ] {
+        let mut own = chain(writer, 9);
+        let mut lines = trail.lines.clone();
+        lines.push(own.append(&open(Vec::new()), at(9)).unwrap());
+        finds(&trail.verify(&lines), &[]);
+        lines.push(own.append(&event, at(10)).unwrap());
+        let report = trail.verify(&lines);
+        finds(&report, &[Kind::Foreign]);
+        assert!(report.findings[0].message.contains("writes such a line"), "{report:#?}");
+    }
+}
+
+#[test]
+fn a_made_up_admission_stands_for_no_receipt() {
+    let trail = trail(1);
+    // The webhook's own line is gone, and the controller's key signs another in its place.
+    let mut lines: Vec<String> = trail.lines.iter().filter(|line| !line.contains("\"Decision\"")).cloned().collect();
+    let mut own = chain(Writer::Controller, 9);
+    lines.push(own.append(&open(Vec::new()), at(9)).unwrap());
+    lines.push(own.append(&admitted("e0"), at(10)).unwrap());
+    finds(&trail.verify(&lines), &[Kind::Removed, Kind::Foreign]);
+}
+
+#[test]
+fn a_chain_has_one_writer() {
+    let trail = trail(1);
+    let mut lines = trail.lines.clone();
+    // The same id, and the other key.
+    lines.insert(3, chain(Writer::Controller, 1).append(&open(Vec::new()), at(2)).unwrap());
+    let report = trail.verify(&lines);
+    assert!(report.findings.iter().any(|finding| finding.kind == Kind::Foreign), "{report:#?}");
 }

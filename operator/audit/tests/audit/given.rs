@@ -64,6 +64,7 @@ pub fn receipt(name: &str) -> Receipt {
         admitted_at: at(5),
         context_uid: "c".to_owned(),
         context_generation: 1,
+        volumes_digest: "sha256:0".to_owned(),
         provider_uid: "p".to_owned(),
         provider_generation: 1,
         source_digest: "sha256:1".to_owned(),

@@ -64,7 +64,7 @@ fn each_attribute_says_what_is_so() {
         ("resource.version.patch == 2", true),
         (r#"resource.image like "registry.local/*" && resource.sourceDigest like "sha256:0*""#, true),
         (r#"resource.signature == Signature::"Unverified""#, true),
-        (r#"resource.requires.filesystem.read.contains("/data/**")"#, true),
+        (r#"resource.requires.filesystem.read == ["/data"]"#, true),
         (
             r#"resource.requires.filesystem.write.contains("/out/**") && resource.requires.filesystem.execute.contains("/opt/lib/**")"#,
             false,
@@ -243,4 +243,18 @@ fn the_deepest_policy_is_evaluated() {
     let small = std::thread::Builder::new().stack_size(1 << 20);
     let denials = small.spawn(move || full().denials(&sum)).unwrap().join().unwrap();
     assert_eq!(denials, [r#"ExecutionPolicy "p" forbids it by policy 1"#]);
+}
+
+/// Otherwise whoever writes the provider picks the spelling that the policy does not have.
+#[test]
+fn a_folder_of_files_is_told_in_one_way() {
+    for written in ["/etc", "/etc/**"] {
+        let mut case = full();
+        case.permissions.filesystem.read = vec![written.parse().unwrap()].into();
+        case.permissions.system.commands = vec![written.parse().unwrap()].into();
+        assert!(case.is_forbidden_when("resource.requires.filesystem.read.contains(\"/etc\")"), "{written}");
+        // Of commands the two are not the same.
+        let as_written = format!("resource.requires.system.commands == [{written:?}]");
+        assert!(case.is_forbidden_when(&as_written), "{written}");
+    }
 }

@@ -109,6 +109,41 @@ fn what_is_nested_too_deep_is_refused_and_what_is_not_fits_any_stack() {
     assert_eq!(small.spawn(parses).unwrap().join().unwrap(), 5, "all but the set of sets of sets");
 }
 
+/// Such a user does not exist: facts have service accounts of a type of their own.
+#[test]
+fn a_service_account_that_is_written_as_a_user_is_refused() {
+    for text in [
+        "forbid(principal == User::\"system:serviceaccount:ci:builder\", action, resource);",
+        "forbid(principal, action, resource) when { [User::\"system:serviceaccount:ci:builder\"].contains(principal) };",
+    ] {
+        assert!(refused(text)[0].contains("write ServiceAccount::\"ci/builder\""), "{text}");
+    }
+    Text::parse("forbid(principal == User::\"system:admin\", action, resource);").unwrap();
+}
+
+#[test]
+fn a_trailing_pattern_in_a_policy_on_files_is_warned_of() {
+    let warned = |condition: &str| {
+        let text = format!("forbid(principal, action, resource) when {{ {condition} }};");
+        Text::parse(&text).unwrap().warnings().iter().any(|warning| warning.contains("write \"/etc\" for"))
+    };
+    assert!(warned("resource.requires.filesystem.read.contains(\"/etc/**\")"));
+    assert!(!warned("resource.requires.filesystem.read.contains(\"/etc\")"));
+    assert!(!warned("resource.requires.system.commands.contains(\"/app/**\")"));
+}
+
+/// Where Cedar ends a comment, brackets count again: for each character that could be taken for the end of a line.
+#[test]
+fn a_comment_ends_where_cedar_ends_it() {
+    let deep = format!("forbid(principal, action, resource) when {{ {}true{} }};", "(".repeat(40), ")".repeat(40));
+    let ends = ('\0'..=char::MAX).filter(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '/' | '*'));
+    for end in ends {
+        let faults = refused(&format!("//{end}{deep}"));
+        let told = faults[0].contains("more than") || faults[0].starts_with("expected at least one policy");
+        assert!(told, "{end:?}: {faults:?}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_it_panic(text in r#"(forbid|permit|principal|action|resource|when|unless|if|then|[(){}\[\],;."\\&|=!@/* \n]|context|has|like|User::"a"|é|1){0,40}"#) {

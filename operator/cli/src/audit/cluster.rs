@@ -40,7 +40,9 @@ pub enum EvidenceError {
     Start(std::io::Error),
     #[error("cannot start: this process already has other cryptography")]
     Cryptography,
-    #[error("cannot find a cluster: {0}; with --keys and --executions none is needed")]
+    #[error(
+        "cannot find a cluster: {0}; it is that of the current context of $KUBECONFIG, or of ~/.kube/config; with --keys and --executions none is needed"
+    )]
     Client(kube::Error),
     #[error("cannot read {what}: {source}; with --keys and --executions no cluster is needed")]
     Get { what: String, source: kube::Error },

@@ -13,6 +13,7 @@ use ccos_plan::record;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use crate::moment::moment;
 use crate::{Format, Outcome, Streams};
 pub use cluster::{Evidence, EvidenceError};
 
@@ -49,10 +50,10 @@ pub struct VerifyArgs {
     pub executions: Option<PathBuf>,
     /// What was written by then is not missed, such as `2026-11-24T08:00:00Z`: logs of pods that are gone, files that
     /// were archived.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<Timestamp>,
     /// What was written later is not missed: the time at which the lines were collected.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     pub until: Option<Timestamp>,
     /// Each line has to be one of the trail, as in the files of its volume.
     #[arg(long)]

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use ccos_audit::Report;
 use ccos_audit::verify::ChainReport;
 
-use crate::printable::printable;
+use crate::printable::line;
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let Report { clean, lines, others, copies, executions, chains, findings, findings_more } = report;
     for finding in findings {
-        writeln!(out, "{}", printable(&finding.to_string()))?;
+        writeln!(out, "{}", line(&finding.to_string()))?;
     }
     if *findings_more > 0 {
         writeln!(out, "and {findings_more} more")?;

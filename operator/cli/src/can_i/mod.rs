@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cluster::with_client;
-use crate::printable::printable;
+use crate::printable::line;
 use crate::{Format, Outcome, PrintError, Streams};
 pub use ask::{CanIError, Who, answer};
 
@@ -15,7 +15,8 @@ pub use ask::{CanIError, Who, answer};
 ///
 /// `ccos can-i use analysts --as ann` asks for the RBAC verb `use` on a context. `ccos can-i execute weather/weather.fetch
 /// --context analysts` asks that, for the right to create executions, and for the decision on one that requires all that
-/// the capability does. To ask for somebody else, you need the right to create SubjectAccessReviews. Nothing is created.
+/// the capability does. The cluster is that of the current context of the kubeconfig, as for kubectl. To ask for somebody
+/// else, you need the right to create SubjectAccessReviews. Nothing is created.
 /// Ends with 0 if the answer is yes, 1 if it is no, 2 if nobody could tell.
 #[derive(Clone, Debug, Args)]
 pub struct CanIArgs {
@@ -100,7 +101,7 @@ pub fn print(answer: &Answer, format: Format, streams: &mut Streams<'_>) -> Resu
         Format::Text => {
             writeln!(streams.out, "{}", if answer.allowed { "yes" } else { "no" })?;
             for reason in &answer.reasons {
-                writeln!(streams.out, "  {}", printable(reason))?;
+                writeln!(streams.out, "  {}", line(reason))?;
             }
         }
     }

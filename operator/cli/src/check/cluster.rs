@@ -5,6 +5,8 @@ use std::path::Path;
 use ccos_plan::ClusterProfile;
 use ccos_policy::{Ceiling, Isolation, IsolationProfile, Isolations, Peer, RequiredPermissions};
 
+use serde_json::Value;
+
 use crate::input::{Fault, Place};
 
 /// A cluster, as its profile describes it.
@@ -44,7 +46,11 @@ impl Cluster {
     /// # Errors
     /// If it can't be understood.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let profile = ClusterProfile::parse(text);
+        let object: Option<Value> = serde_saphyr::from_str(text).ok();
+        if object.is_some_and(|object| object.get("kind").and_then(Value::as_str) == Some("ConfigMap")) {
+            return Err("this is the ConfigMap: give its data[\"profile.yaml\"]".to_owned());
+        }
+        let profile = ClusterProfile::parse_for_decisions(text);
         let both = profile.and_then(|profile| profile.ceiling().map(|ceiling| (profile.isolations, ceiling)));
         both.map(|(isolations, ceiling)| Self { isolations, ceiling }).map_err(|error| error.to_string())
     }
@@ -67,6 +73,9 @@ fn default_isolations() -> Isolations {
         user_namespaces,
         // Its default, and what it writes for those in which the code has a network namespace of its own.
         egress: user_namespaces,
+        // To be said by who knows the nodes' kernels.
+        landlock_abi: None,
+        pod_user_namespaces: false,
     };
     Isolations(
         [

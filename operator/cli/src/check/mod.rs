@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use crate::can_i::Who;
 use crate::input::{Fault, Place, World, sources};
-use crate::printable::printable;
+use crate::printable::{line, printable};
 use crate::{Outcome, PrintError, Streams};
 pub use cluster::Cluster;
 pub use verdict::{Cause, Checked, Verdict, check};
@@ -128,14 +128,14 @@ fn notes(world: &World, known: bool, checked: &Checked, streams: &mut Streams<'_
         let count: usize = world.left_out.values().sum();
         let objects = if count == 1 { "object" } else { "objects" };
         let kinds = kinds.join(", ");
-        writeln!(streams.notes, "left out: {count} {objects} of other kinds ({})", printable(&kinds))?;
+        writeln!(streams.notes, "left out: {count} {objects} of other kinds ({})", line(&kinds))?;
     }
     if !world.policies.is_empty() && !verdicts.is_empty() {
         unknown(world, known, streams)?;
     }
     for item in world.providers.values() {
         for what in trust::unseen(&item.object) {
-            writeln!(streams.notes, "{}", printable(&format!("{}: not checked here: {what}", item.place)))?;
+            writeln!(streams.notes, "{}", line(&format!("{}: not checked here: {what}", item.place)))?;
         }
     }
     for warning in warnings {
@@ -159,7 +159,7 @@ fn unknown(world: &World, known: bool, streams: &mut Streams<'_>) -> io::Result<
     let named = world.executions.values().filter_map(|item| item.object.metadata.namespace.as_deref());
     let missing: BTreeSet<&str> = named.filter(|name| !world.namespaces.contains_key(*name)).collect();
     for name in missing {
-        let name = printable(name);
+        let name = line(name);
         writeln!(streams.notes, "ExecutionPolicies saw namespace {name} without labels: give its Namespace, too")?;
     }
     Ok(())

@@ -6,14 +6,15 @@ use ccos_crds::CapabilityExecution;
 use ccos_plan::review::{Question, question};
 use ccos_policy::decide::trace::{Bounded, Requirement, Source};
 use ccos_policy::{
-    Admitted, Context, Decision, Denial, Found, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot, Trace, trace,
+    Admitted, Context, Decision, Denial, Found, Isolation, Isolations, OnExpiry, ProcessCreation, Reason, Snapshot,
+    Trace, trace,
 };
 use ccos_profile::mechanism::{self, Mechanism};
 use jiff::Timestamp;
 
 use super::verdict::references;
 use crate::input::World;
-use crate::printable::printable;
+use crate::printable::line;
 
 const NOT_ASKED: &str = "    -      not asked: only the cluster knows, see `ccos can-i`";
 const NOT_REACHED: &str = "    -      not looked at: what it depends on is missing";
@@ -62,7 +63,7 @@ pub(super) fn print(world: &World, isolations: &Isolations, now: Timestamp, out:
         let Question { request, snapshot, misfits: _ } = &question;
         let path = Path { snapshot, trace: trace(request, snapshot), decision: question.decide() };
         let gap = if at == 0 { "" } else { "\n" };
-        write!(out, "{gap}{}", printable(&path.text(name, &item.object)))?;
+        write!(out, "{gap}{}", path.text(name, &item.object))?;
     }
     Ok(())
 }
@@ -109,7 +110,7 @@ impl Path<'_> {
             lines.extend(confinement(admitted, object).into_iter().map(|line| format!("    {line}")));
         }
         lines.push(String::new());
-        lines.join("\n")
+        lines.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n")
     }
 
     fn denials(&self, step: Step) -> impl Iterator<Item = &Denial> {
@@ -173,7 +174,9 @@ impl Path<'_> {
         }
         let class = self.snapshot.isolations.0.get(isolation).and_then(|profile| profile.runtime_class.as_ref());
         let class = class.map_or_else(String::new, |class| format!(", RuntimeClass {class:?}"));
-        let allowed: Vec<String> = isolations_allowed.iter().map(ToString::to_string).collect();
+        // Of those that it may name, those that the cluster has.
+        let there = isolations_allowed.iter().filter(|isolation| self.snapshot.isolations.0.contains_key(isolation));
+        let allowed: Vec<String> = there.map(ToString::to_string).collect();
         vec![format!("{isolation}, {}{class}; allowed: {}", whose(*isolation_by), allowed.join(", "))]
     }
 }
@@ -208,7 +211,10 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         ),
         mechanism::NETWORK => format!("no address; in {}", list(&permissions.network.inbound)),
         mechanism::OUTBOUND => list(&permissions.network.outbound),
-        mechanism::COMMANDS => format!("the capability's own; {}", list(&permissions.system.commands)),
+        mechanism::COMMANDS if permissions.system.commands.is_empty() => {
+            "the capability's own, and nothing else".to_owned()
+        }
+        mechanism::COMMANDS => format!("the capability's own, and {}", list(&permissions.system.commands)),
         mechanism::PROCESSES => match permissions.system.process_creation {
             ProcessCreation::Denied => "no new processes".to_owned(),
             ProcessCreation::Allowed => "not restricted".to_owned(),
@@ -225,12 +231,16 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         mechanism::WALL_TIME => limits.wall_time.to_string(),
         _ => String::new(),
     };
-    let line = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
+    let row = |field: &str, what: &str, by: &str| format!("{field:<36} {what} ({by})");
+    let by = |mechanism: &Mechanism| match admitted.isolation() {
+        Isolation::Container => mechanism.by_landlock,
+        Isolation::GVisor | Isolation::Kata | Isolation::Wasm => mechanism.name,
+    };
     let connects = !permissions.network.outbound.is_empty();
     let all = mechanism::ALL.iter().filter(|mechanism| **mechanism != mechanism::OUTBOUND || connects);
-    let mut lines: Vec<String> = all.map(|mechanism| line(mechanism.field, &what(mechanism), mechanism.name)).collect();
-    lines.push(line("limits.memory", &limits.memory.to_string(), "the pod's limits"));
-    lines.push(line("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
+    let mut lines: Vec<String> = all.map(|one| row(one.field, &what(one), by(one))).collect();
+    lines.push(row("limits.memory", &limits.memory.to_string(), "the pod's limits"));
+    lines.push(row("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));
     lines
 }
 

@@ -53,6 +53,9 @@ pub struct Cause {
     /// Where the provider or the context says so.
     #[serde(skip)]
     pub origin: Option<Place>,
+    /// The capability that requires it there, if that is what it says.
+    #[serde(skip)]
+    pub required_by: Option<String>,
 }
 
 impl Verdict {
@@ -83,7 +86,8 @@ pub fn check(world: &World, isolations: &Isolations, now: Timestamp) -> Checked 
             review::Verdict::Invalid(errors) => checked.faults.extend(errors.0.into_iter().map(|e| item.fault(e))),
             review::Verdict::Decided(decision) => {
                 if let Decision::Admitted(admitted) = &decision {
-                    let warnings = review::warnings(admitted);
+                    let found = references(world, &item.object);
+                    let warnings = review::warnings(admitted, found.context.as_ref());
                     checked.warnings.extend(warnings.into_iter().map(|said| Fault::at(item.place.clone(), said)));
                 }
                 checked.verdicts.push(verdict(world, name, item, &decision));
@@ -109,6 +113,7 @@ pub fn above(world: &World, ceiling: &Ceiling, now: Timestamp) -> Vec<Verdict> {
         message: denial.message(),
         place: item.near(denial.field.as_str()),
         origin: None,
+        required_by: None,
     };
     all.map(|(item, denials)| Verdict {
         subject: item.place.object.clone(),
@@ -174,6 +179,7 @@ fn cause(world: &World, item: &Item<CapabilityExecution>, denial: &Denial) -> Ca
         field: field.to_owned(),
         reason: denial.reason().as_str(),
         message: denial.message(),
+        required_by: field.starts_with("requires.").then(|| item.object.spec.capability_ref.id.clone()),
         origin: origin.map(|(_, origin)| origin).filter(|_| item.exactly(&own).is_none()),
         place,
     }

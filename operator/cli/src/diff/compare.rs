@@ -1,7 +1,7 @@
 //! Two contexts, held against each other both ways by the decision's own proof.
 
 use ccos_plan::{AnyContext, wire};
-use ccos_policy::{Beyond, Context, Isolation, Over, beyond};
+use ccos_policy::{Beyond, Context, Isolation, Over, all, beyond};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -90,8 +90,11 @@ pub fn compare(
         newly_allowed = beyond(&is, &was).into_iter().map(Change::of).collect();
         newly_refused = beyond(&was, &is).into_iter().map(Change::of).collect();
         changed = fields((&before.object, &was), (&after.object, &is));
-    } else {
-        old.or(new).and_then(parse)?;
+    } else if let Some(item) = old.or(new) {
+        let context = parse(item)?;
+        let side = if old.is_none() { &mut newly_allowed } else { &mut newly_refused };
+        side.extend(all(&context).into_iter().map(Change::of));
+        changed = own_fields(&item.object, old.is_none());
     }
     Some(Difference { old: name(old), new: name(new), newly_allowed, newly_refused, changed })
 }
@@ -116,7 +119,29 @@ impl Change {
     }
 }
 
-/// What changed that no execution requires.
+/// What changed that no execution requires: fields of a spec, and where they are.
+const FIELDS: [(&str, &str); 6] = [
+    ("level", "/level"),
+    ("isolation.default", "/isolation/default"),
+    ("capacity", "/capacity"),
+    ("volumes", "/volumes"),
+    ("permissions.network.credentials", "/permissions/network/credentials"),
+    ("audit", "/audit"),
+];
+
+/// Those of a context that has no other side.
+fn own_fields(object: &AnyContext, is_new: bool) -> Vec<Field> {
+    let spec = serde_json::to_value(object.spec()).unwrap_or_default();
+    let fields = FIELDS.into_iter().chain([("expiry", "/expiry")]);
+    let given = fields.filter_map(|(field, pointer)| Some((field, spec.pointer(pointer).cloned()?)));
+    let of = |(field, value)| {
+        let (old, new) = if is_new { (Value::Null, value) } else { (value, Value::Null) };
+        Field { field, old, new }
+    };
+    given.map(of).collect()
+}
+
+/// What changed of them.
 fn fields(old: (&AnyContext, &Context), new: (&AnyContext, &Context)) -> Vec<Field> {
     let by_default = |context: &Context| context.isolation_default.unwrap_or(Isolation::GVisor);
     let (before_context, after_context) = (old.1, new.1);
@@ -124,14 +149,7 @@ fn fields(old: (&AnyContext, &Context), new: (&AnyContext, &Context)) -> Vec<Fie
     let (before, after) = (json(old.0), json(new.0));
     let value = |spec: &Value, pointer: &str| spec.pointer(pointer).cloned().unwrap_or_default();
     let mut changed = Vec::new();
-    for (field, pointer) in [
-        ("level", "/level"),
-        ("isolation.default", "/isolation/default"),
-        ("capacity", "/capacity"),
-        ("volumes", "/volumes"),
-        ("permissions.network.credentials", "/permissions/network/credentials"),
-        ("audit", "/audit"),
-    ] {
+    for (field, pointer) in FIELDS {
         let (old, new) = (value(&before, pointer), value(&after, pointer));
         if old != new && !(field == "isolation.default" && by_default(before_context) == by_default(after_context)) {
             changed.push(Field { field, old, new });

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::compare::{Change, Difference, Field};
-use crate::printable::printable;
+use crate::printable::line as line_of;
 use crate::{Format, PrintError};
 
 pub(super) fn print(differences: &[Difference], format: Format, out: &mut dyn Write) -> Result<(), PrintError> {
@@ -13,7 +13,7 @@ pub(super) fn print(differences: &[Difference], format: Format, out: &mut dyn Wr
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(differences).map_err(PrintError::format)?)?,
         Format::Text => {
             let texts: Vec<String> = differences.iter().filter(|one| !one.is_none()).map(text).collect();
-            out.write_all(printable(&texts.join("\n")).as_bytes())?;
+            out.write_all(texts.join("\n").as_bytes())?;
         }
     }
     Ok(())
@@ -45,7 +45,7 @@ fn text(difference: &Difference) -> String {
         lines.push(format!("  ~ {field}: {} -> {}", value(old), value(new)));
     }
     lines.push(String::new());
-    lines.join("\n")
+    lines.iter().map(|text| line_of(text)).collect::<Vec<_>>().join("\n")
 }
 
 fn line(change: &Change, when: &str) -> String {

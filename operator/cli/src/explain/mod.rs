@@ -15,7 +15,8 @@ pub use report::{Explanation, explanation};
 /// Says what became of an execution, and what to do next.
 ///
 /// Shows who admitted it and whether the webhook's receipt is genuine, each condition with its meaning, why it ended and
-/// what to do about that, what held each restriction, what was used, and the result.
+/// what to do about that, what held each restriction, what was used, and the result. The cluster is that of the current
+/// context of the kubeconfig, as for kubectl. Ends with 0, or with 2 if there is nothing to explain.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
     /// Its name.

@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::Spanned;
+use serde_saphyr::{Location, Spanned};
+
+use super::octal::Octal;
 
 /// A value and where its parts are.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Document {
 #[derive(Clone, Debug)]
 pub(crate) struct Lines {
     line: u64,
+    octal: Option<Octal>,
     fields: BTreeMap<String, Self>,
     items: Vec<Self>,
 }
@@ -25,7 +28,7 @@ pub(crate) struct Lines {
 /// All documents of a text that hold something.
 pub(crate) fn documents(text: &str) -> Result<Vec<Document>, String> {
     let nodes: Vec<Node> = serde_saphyr::from_multiple(text).map_err(|error| error.to_string())?;
-    Ok(nodes.into_iter().map(|node| node.into_document(None)).collect())
+    Ok(nodes.into_iter().map(|node| node.into_document(text, None)).collect())
 }
 
 impl Document {
@@ -66,6 +69,24 @@ impl Lines {
         at.line
     }
 
+    /// Each number that kubectl takes for another, with its field.
+    pub(crate) fn octals(&self) -> Vec<(String, &Octal)> {
+        let mut found = Vec::new();
+        self.find_octals("", &mut found);
+        found
+    }
+
+    fn find_octals<'a>(&'a self, at: &str, found: &mut Vec<(String, &'a Octal)>) {
+        found.extend(self.octal.iter().map(|octal| (at.to_owned(), octal)));
+        let gap = if at.is_empty() { "" } else { "." };
+        for (name, field) in &self.fields {
+            field.find_octals(&format!("{at}{gap}{name}"), found);
+        }
+        for (index, item) in self.items.iter().enumerate() {
+            item.find_octals(&format!("{at}[{index}]"), found);
+        }
+    }
+
     fn step(&self, step: Step<'_>) -> Option<&Self> {
         match step {
             Step::Field(name) => self.fields.get(name),
@@ -97,16 +118,20 @@ enum Content {
 }
 
 impl Node {
-    /// `key`: the line of the key, which is where people look for a field.
-    fn into_document(self, key: Option<u64>) -> Document {
-        let Spanned { value, referenced, defined: _ } = self.0;
-        let mut lines =
-            Lines { line: key.unwrap_or_else(|| referenced.line()), fields: BTreeMap::new(), items: Vec::new() };
+    /// `text`: what it was read from. `key`: the line of the key, which is where people look for a field.
+    fn into_document(self, text: &str, key: Option<u64>) -> Document {
+        let Spanned { value, referenced, defined } = self.0;
+        let mut lines = Lines {
+            line: key.unwrap_or_else(|| referenced.line()),
+            octal: octal(text, &value, &defined),
+            fields: BTreeMap::new(),
+            items: Vec::new(),
+        };
         let value = match value {
             Content::Scalar(value) => value,
             Content::Items(items) => {
                 let mut values = Vec::with_capacity(items.len());
-                for Document { value, lines: own } in items.into_iter().map(|item| item.into_document(None)) {
+                for Document { value, lines: own } in items.into_iter().map(|item| item.into_document(text, None)) {
                     values.push(value);
                     lines.items.push(own);
                 }
@@ -115,7 +140,7 @@ impl Node {
             Content::Fields(fields) => {
                 let mut values = Map::with_capacity(fields.len());
                 for (key, value) in fields {
-                    let Document { value, lines: own } = value.into_document(Some(key.referenced.line()));
+                    let Document { value, lines: own } = value.into_document(text, Some(key.referenced.line()));
                     values.insert(key.value.clone(), value);
                     lines.fields.insert(key.value, own);
                 }
@@ -124,6 +149,23 @@ impl Node {
         };
         Document { value, lines }
     }
+}
+
+/// The number that is written there, if kubectl takes it for another.
+fn octal(text: &str, value: &Content, at: &Location) -> Option<Octal> {
+    let Content::Scalar(Value::Number(_) | Value::String(_)) = value else { return None };
+    let start = usize::try_from(at.span().byte_offset()?).ok()?;
+    let before = text.get(..start)?;
+    if is_in_block(before) { None } else { Octal::at_start(text.get(start..)?) }
+}
+
+/// Whether a scalar that begins after this text is the first line of a block (`|` or `>`), which is no number anywhere.
+fn is_in_block(before: &str) -> bool {
+    let (rest, line) = before.rsplit_once('\n').unwrap_or_default();
+    let header = rest.trim_end().rsplit('\n').next().unwrap_or_default();
+    let header = header.split(" #").next().unwrap_or_default().trim_end();
+    line.trim().is_empty()
+        && header.trim_end_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']).ends_with(['|', '>'])
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -229,6 +271,20 @@ mod tests {
         let plain: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
         let with_lines: Vec<Value> = documents(text).unwrap().into_iter().map(|one| one.value).collect();
         assert_eq!(with_lines, plain);
+    }
+
+    #[test]
+    fn a_number_that_kubectl_takes_for_another_is_found_with_its_field() {
+        let text = "a: 0100\nb: {c: [1, -010, '0100', \"07\", 0], d: &x 08}\ne: *x\nf: 0x10\ng: 0.5\nh: 0100Mi\ni: |-\n  0100\nj: 00:10\nk: 0100 # so\n";
+        let all = documents(text).unwrap();
+        let found: Vec<(String, String)> =
+            all[0].lines.octals().into_iter().map(|(field, octal)| (field, octal.to_string())).collect();
+        let fields: Vec<&str> = found.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, ["a", "b.c[1]", "b.d", "e", "k"]);
+        let said = "kubectl takes a number that begins with 0 for an octal one";
+        assert_eq!(found[0].1, format!("0100: {said}, here 64; write it without the 0"));
+        assert_eq!(found[1].1, format!("-010: {said}, here -8; write it without the 0"));
+        assert_eq!(found[2].1, format!("08: {said}; write it without the 0"));
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use ccos_plan::wire::FieldError;
 
+use crate::printable::{line as line_of, printable};
+
 /// Where something is. Shown as compilers do, so that terminals and editors find it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -34,15 +36,15 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, template, object } = self;
-        f.write_str(file)?;
+        f.write_str(&line_of(file))?;
         if let Some(line) = line {
             write!(f, ":{line}")?;
         }
         if let Some(template) = template {
-            write!(f, " ({template})")?;
+            write!(f, " ({})", line_of(template))?;
         }
         if !object.is_empty() {
-            write!(f, ": {object}")?;
+            write!(f, ": {}", line_of(object))?;
         }
         Ok(())
     }
@@ -81,8 +83,9 @@ impl fmt::Display for Fault {
             write!(f, "{place}: ")?;
         }
         if let Some(field) = field {
-            write!(f, "{field}: ")?;
+            write!(f, "{}: ", line_of(field))?;
         }
-        f.write_str(message)
+        // Some have several lines, such as a piece of the file; none of them is to look like one of ours.
+        f.write_str(&printable(message).replace('\n', "\n    "))
     }
 }

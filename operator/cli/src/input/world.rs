@@ -10,7 +10,7 @@ use ccos_plan::policing::Shelf;
 use ccos_plan::read::{self, Object};
 use ccos_plan::receipt::Requester;
 use ccos_plan::wire::FieldError;
-use ccos_plan::{AnyContext, AnyProvider, Policing};
+use ccos_plan::{AnyContext, AnyProvider, Policing, schema};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt as _;
 use serde::Deserialize as _;
@@ -172,6 +172,13 @@ impl World {
         if (group, version, kind.as_str()) == ("", "v1", "Namespace") {
             return self.namespace(place, &document.value, faults);
         }
+        // In another group it is not ours; but hardly any other has these kinds, and a misspelt group would be passed over.
+        if group != GROUP && schema::kinds().any(|ours| ours == kind.strip_suffix("List").unwrap_or(&kind)) {
+            let given = document.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+            let message = format!("{given:?}: a {kind} is of {GROUP}/{VERSION}");
+            let error = FieldError { field: "apiVersion".to_owned(), message };
+            return faults.push(Fault::field(place.at(document.lines.nearest("apiVersion")), error));
+        }
         if group != GROUP {
             *self.left_out.entry(kind).or_default() += 1;
             return;
@@ -211,6 +218,10 @@ impl World {
             1 + self.executions.len() + self.contexts.len() + self.providers.len() + self.policies.len()
         };
 
+        for (field, octal) in lines.octals() {
+            faults
+                .push(Fault::field(place.at(lines.nearest(&field)), FieldError { field, message: octal.to_string() }));
+        }
         let object = match read::object(kind, &value) {
             Ok(object) => object,
             Err(errors) => {

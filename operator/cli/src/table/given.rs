@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::input::document::{Document, documents};
 use crate::input::{Fault, Place, Text};
+use crate::moment::moment;
 
 pub(super) const API_VERSION: &str = "cli.security.ccos.dev/v1alpha1";
 pub(super) const KIND: &str = "DecisionTest";
@@ -86,7 +87,7 @@ pub struct Expected {
 }
 
 /// An answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Answer {
     /// It may run.
     Allowed,
@@ -94,6 +95,12 @@ pub enum Answer {
     Denied,
     /// It can't be understood.
     Invalid,
+}
+
+impl Answer {
+    fn named(name: &str) -> Option<Self> {
+        [Self::Allowed, Self::Denied, Self::Invalid].into_iter().find(|one| format!("{one:?}") == name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -111,7 +118,7 @@ struct Wire {
     #[serde(default)]
     profile: Option<PathBuf>,
     #[serde(default)]
-    now: Option<Timestamp>,
+    now: Option<String>,
     cases: Vec<Row>,
 }
 
@@ -128,7 +135,7 @@ struct Row {
     #[serde(default, rename = "as")]
     requester: Option<Asker>,
     execution: Value,
-    expect: Answer,
+    expect: String,
     #[serde(default)]
     reasons: Option<Vec<String>>,
     #[serde(default)]
@@ -138,7 +145,7 @@ struct Row {
 /// All tables of a text. What else is in it is left to those that read it as resources.
 pub(super) fn read(text: &Text, faults: &mut Vec<Fault>) -> Vec<DecisionTest> {
     // A folder of tests has much that is none.
-    if !text.text.contains(API_VERSION) {
+    if !text.text.contains(API_VERSION) && !text.text.contains(KIND) {
         return Vec::new();
     }
     let documents = match documents(&text.text) {
@@ -148,29 +155,52 @@ pub(super) fn read(text: &Text, faults: &mut Vec<Fault>) -> Vec<DecisionTest> {
             return Vec::new();
         }
     };
-    let ours = documents.into_iter().filter(|one| one.value.get("apiVersion") == Some(&API_VERSION.into()));
+    let has =
+        |document: &Document, field: &str, text: &str| document.value.get(field).and_then(Value::as_str) == Some(text);
+    // By its kind, too: one whose apiVersion is misspelt would never run.
+    let ours = documents.into_iter().filter(|one| has(one, "apiVersion", API_VERSION) || has(one, "kind", KIND));
     ours.filter_map(|document| table(text, document, faults)).collect()
 }
 
 fn table(text: &Text, document: Document, faults: &mut Vec<Fault>) -> Option<DecisionTest> {
     let Document { value, lines } = document;
     let place = Place::file(&text.file).at(lines.first());
+    let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if version != API_VERSION {
+        let message = format!("{version:?}: a {KIND} is of {API_VERSION}");
+        let error = FieldError { field: "apiVersion".to_owned(), message };
+        faults.push(Fault::field(place.at(lines.nearest("apiVersion")), error));
+        return None;
+    }
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     if kind != KIND {
         let error = FieldError { field: "kind".to_owned(), message: format!("{kind:?}: expected {KIND}") };
         faults.push(Fault::field(place.at(lines.nearest("kind")), error));
         return None;
     }
-    let wire: Wire = match serde_json::from_value(value) {
+    let named = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(unnamed)");
+    let place = Place { object: format!("{KIND} {named}"), ..place };
+    let wire: Wire = match serde_path_to_error::deserialize(value) {
         Ok(wire) => wire,
         Err(error) => {
-            faults.push(Fault::at(place, format!("{KIND}: {error}")));
+            let field = error.path().to_string();
+            let error = error.into_inner().to_string();
+            faults.push(match field.as_str() {
+                "." => Fault::at(place, error),
+                field => {
+                    let error = FieldError { field: field.to_owned(), message: error };
+                    Fault::field(place.at(lines.nearest(&error.field)), error)
+                }
+            });
             return None;
         }
     };
     let Wire { _api_version, _kind, metadata: Metadata { name }, resources, namespace, profile, now, cases } = wire;
     let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-    let place = Place { object: format!("{KIND} {name}"), ..place };
+    let now = now.and_then(|text| {
+        let moment = moment(&text).map_err(|message| FieldError { field: "now".to_owned(), message });
+        moment.map_err(|error| faults.push(Fault::field(place.at(lines.nearest("now")), error))).ok()
+    });
     if cases.is_empty() {
         faults.push(Fault::at(place.clone(), "cases: expected at least one: a table without rows proves nothing"));
     }
@@ -180,6 +210,10 @@ fn table(text: &Text, document: Document, faults: &mut Vec<Fault>) -> Option<Dec
         let mut wrong = |field: &str, message: String| {
             let error = FieldError { field: format!("{path}.{field}"), message };
             faults.push(Fault::field(place.at(lines.nearest(&error.field)), error));
+        };
+        let Some(expect) = Answer::named(&expect) else {
+            wrong("expect", format!("{expect:?}: expected one of Allowed, Denied, Invalid"));
+            continue;
         };
         for reason in reasons.iter().flatten() {
             if !Reason::ALL.iter().any(|known| known.as_str() == reason) {

@@ -9,11 +9,11 @@ use super::TestFormat;
 use super::given::Expected;
 use super::judge::{Cause, Found, Judged, Table};
 use crate::PrintError;
-use crate::printable::printable;
+use crate::printable::line;
 
 pub(super) fn print(tables: &[Table], format: TestFormat, out: &mut dyn Write) -> Result<(), PrintError> {
     match format {
-        TestFormat::Text => out.write_all(printable(&text(tables)).as_bytes())?,
+        TestFormat::Text => out.write_all(text(tables).as_bytes())?,
         TestFormat::Json => {
             let rows = tables.iter().flat_map(|table| {
                 table.cases.iter().map(|case| {
@@ -47,8 +47,9 @@ fn text(tables: &[Table]) -> String {
         }
     }
     let failed = all().filter(|case| !case.passes()).count();
-    lines.push(format!("{} passed, {failed} failed\n", all().count() - failed));
-    lines.join("\n")
+    lines.push(format!("{} passed, {failed} failed", all().count() - failed));
+    lines.push(String::new());
+    lines.iter().map(|text| line(text)).collect::<Vec<_>>().join("\n")
 }
 
 /// What was expected, what was found, and why.

@@ -87,8 +87,8 @@ fn the_report_for_programs_is_exactly_this() {
                 {"field": "requires.limits.memory", "reason": "LimitExceeded", "message": "512Mi: exceeds 256Mi"},
             ]},
             {"execution": "other/lost", "file": "-", "line": 42, "allowed": false, "causes": [
-                {"field": "contextRef", "reason": "ContextNotFound", "message": "SecurityContext \"analysts\" not found"},
-                {"field": "capabilityRef", "reason": "CapabilityNotFound", "message": "CapabilityProvider \"tools\" not found"},
+                {"field": "contextRef", "reason": "ContextNotFound", "message": "SecurityContext \"analysts\" not found in the files that were given: give its file too, such as `ccos check - contexts/`"},
+                {"field": "capabilityRef", "reason": "CapabilityNotFound", "message": "CapabilityProvider \"tools\" not found in the files that were given: give its file too, such as `ccos check - contexts/`"},
             ]},
         ])
     );

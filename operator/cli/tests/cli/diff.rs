@@ -133,10 +133,42 @@ fn folders_are_compared_by_name() {
     let side = |name: &str| path.join(name).display().to_string();
     let said = diff(&args(&side("old"), &side("new"), &[]));
     assert_eq!(said.outcome, Outcome::Denied);
-    assert_eq!(
-        said.out,
-        "SecurityContext data/fresh: is new\n\nSecurityContext data/gone: is gone, and with it whatever ran under it\n"
-    );
+    let (fresh, gone) = said.out.split_once("\n\n").unwrap();
+    for (part, head, side, sign) in [
+        (fresh, "SecurityContext data/fresh: is new", "newly allowed", '+'),
+        (gone, "SecurityContext data/gone: is gone, and with it whatever ran under it", "newly refused", '-'),
+    ] {
+        for line in [
+            head.to_owned(),
+            format!("  {side}"),
+            format!("  {sign} permissions.filesystem.read[0] \"/data/**\": e.g. /data"),
+            format!("  {sign} limits.memory 256Mi"),
+            format!("  {sign} isolation.allowed GVisor"),
+        ] {
+            assert!(part.lines().any(|said| said == line), "{line}\n--- in ---\n{part}");
+        }
+    }
+    assert!(fresh.ends_with("  changed\n  ~ level: absent -> Controlled"), "{fresh}");
+    assert!(gone.ends_with("  changed\n  ~ level: Controlled -> absent\n"), "{gone}");
+}
+
+#[test]
+fn all_that_a_new_context_grants_is_newly_allowed() {
+    let full = OLD.split("  permissions").next().unwrap().replace("Controlled", "Full");
+    let path =
+        folder("diff-new", &[("old/a.yaml", OLD), ("new/a.yaml", OLD), ("new/b.yaml", &full.replace("analysts", "b"))]);
+    let side = |name: &str| path.join(name).display().to_string();
+    let said = diff(&args(&side("old"), &side("new"), &[]));
+    assert_eq!(said.outcome, Outcome::Denied);
+    let expected = "SecurityContext data/b: is new\n  newly allowed\n";
+    assert!(said.out.starts_with(expected), "{}", said.out);
+    for line in ["  + permissions.filesystem.read everything, at level Full: e.g. /\n", "  ~ level: absent -> Full\n"] {
+        assert!(said.out.contains(line), "{}", said.out);
+    }
+    let said = diff(&DiffArgs { output: Format::Json, ..args(&side("old"), &side("new"), &[]) });
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    let new = report.as_array().unwrap().iter().find(|one| one["old"].is_null()).unwrap();
+    assert!(new["newlyAllowed"].as_array().unwrap().len() > 10, "{new}");
 }
 
 #[test]

@@ -229,14 +229,14 @@ impl Cluster {
 
     /// Somebody may do this, by a role and a binding in a namespace, or everywhere.
     fn allows(mut self, subject: &Value, namespace: Option<&str>, rules: &Value) -> Self {
-        let (of, roles, bindings) = match namespace {
+        let (kind, given, bindings) = match namespace {
             Some(_) => ("Role", "roles", "rolebindings"),
             None => ("ClusterRole", "clusterroles", "clusterrolebindings"),
         };
         let metadata = json!({"name": "given", "namespace": namespace});
         let role_object = json!({"metadata": metadata, "rules": rules});
-        let binding = json!({"metadata": metadata, "roleRef": role(of, "given"), "subjects": [subject]});
-        for (path, object) in [(roles, role_object), (bindings, binding)] {
+        let binding = json!({"metadata": metadata, "roleRef": role(kind, "given"), "subjects": [subject]});
+        for (path, object) in [(given, role_object), (bindings, binding)] {
             let list = self.objects.get_mut(&format!("{RBAC}{path}")).unwrap();
             list["items"].as_array_mut().unwrap().push(object);
         }

@@ -42,6 +42,7 @@ fn execution(signer: &SigningKey, status: &Value) -> CapabilityExecution {
         requester: Requester { user: "ann".to_owned(), ..Requester::default() },
         context_uid: "c".to_owned(),
         context_generation: 1,
+        volumes_digest: "sha256:0".to_owned(),
         provider_uid: "p".to_owned(),
         provider_generation: 1,
         source_digest: "sha256:1".to_owned(),
@@ -128,7 +129,9 @@ fn one_that_waits_says_for_what() {
     let explanation = explanation(&Found { object: execution(&key(), &status), keys: keys() });
     let text = printed(&explanation, Format::Text);
     assert!(
-        text.contains("State\n  CapacityExhausted: 3 of 3 run\n  what to do: nothing: it starts when others"),
+        text.contains(
+            "State\n  CapacityExhausted: 3 of 3 run\n  what to do: nothing, unless this one alone exceeds spec.capacity"
+        ),
         "{text}"
     );
 }

@@ -15,6 +15,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod krew;
+mod newcomer;
 mod path;
 mod policies;
 mod reports;

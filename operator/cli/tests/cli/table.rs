@@ -134,7 +134,26 @@ fn a_table_that_cant_be_understood_is_2_and_says_where() {
             r#":8: DecisionTest analysts: case "a summary": there is no execution data/gone"#,
         ),
         (TABLE.replace("kind: DecisionTest", "kind: Decisions"), r#":2: kind: "Decisions": expected DecisionTest"#),
-        (TABLE.replace("namespace: data", "namespaces: data"), ":1: DecisionTest: unknown field `namespaces`"),
+        (
+            TABLE.replace("namespace: data", "namespaces: data"),
+            ":4: DecisionTest analysts: namespaces: unknown field `namespaces`",
+        ),
+        (
+            TABLE.replacen("expect: Denied", "expect: denied", 1),
+            r#":13: DecisionTest analysts: cases[1].expect: "denied": expected one of Allowed, Denied, Invalid"#,
+        ),
+        (
+            TABLE.replace("2026-01-01T00:00:00Z", "yesterday"),
+            r#":6: DecisionTest analysts: now: "yesterday": expected a time such as 2026-01-01T00:00:00Z"#,
+        ),
+        (
+            TABLE.replacen("execution: good", "execution: good\n  as: {usr: ann}", 1),
+            ":10: DecisionTest analysts: cases[0].as.usr: unknown field `usr`",
+        ),
+        (
+            TABLE.replace("cli.security.ccos.dev", "cli.security.ccos.io"),
+            r#":1: apiVersion: "cli.security.ccos.io/v1alpha1": a DecisionTest is of cli.security.ccos.dev/v1alpha1"#,
+        ),
         (TABLE.replace("[world.yaml]", "[world.yml]"), "world.yml: cannot be read: "),
         (
             TABLE.split("- name").next().unwrap().replace("cases:", "cases: []"),

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ccos_crds::{CapabilityExecution, RECEIPT_ANNOTATION};
 use ccos_plan::report::{Finding, Outcome};
@@ -29,6 +29,9 @@ pub(crate) use stale::{Scope, Stale};
 /// are.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// For so many times what a look took there is none: a tenth of the time at most, however much there is to look at.
+const REST: u32 = 9;
+
 /// When what could not be decided or written is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -40,14 +43,16 @@ const EVENTS: usize = 20;
 
 /// Looks at what has changed, for ever.
 pub(crate) async fn rounds(ctx: &Ctx) {
-    let mut known = Known::default();
+    let (mut known, mut pause) = (Known::default(), QUIET);
     loop {
         tokio::select! {
             () = ctx.stale.noted() => {},
             () = tokio::time::sleep(RETRY), if !known.again.is_empty() => {},
         }
-        tokio::time::sleep(QUIET).await;
+        tokio::time::sleep(pause).await;
+        let began = Instant::now();
         known.round(ctx, Timestamp::now()).await;
+        pause = QUIET.max(began.elapsed() * REST);
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ccos_plan::trust::Resolution;
-use ccos_supply::image::{Digest, Image};
+use ccos_supply::image::{self, Digest, Image};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
@@ -56,7 +56,7 @@ impl From<RegistryError> for Resolution {
 impl Registries {
     /// Whether an image's registry may be spoken to.
     pub(crate) fn allow(&self, image: &Image) -> Result<(), RegistryError> {
-        let allowed = self.allowed.iter().any(|host| host == image.registry());
+        let allowed = self.allowed.iter().any(|host| image::host(host) == image.registry());
         if allowed { Ok(()) } else { Err(RegistryError::NotAllowed(image.registry().to_owned())) }
     }
 

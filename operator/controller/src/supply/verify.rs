@@ -74,6 +74,11 @@ async fn find(registries: &Registries, image: &Image, digest: &Digest, signer: &
     }
     let mut faults = Vec::new();
     for layer in &layers {
+        // The library looks, too; what is signed is the one thing that must not depend on its version.
+        if !layer.simple_signing.satisfies_manifest_digest(digest.as_str()) {
+            faults.push("it is of another image".to_owned());
+            continue;
+        }
         match wanted.is_met_by(layer) {
             Ok(()) => return Ok(()),
             Err(why) => faults.push(why),

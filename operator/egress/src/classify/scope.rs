@@ -63,7 +63,7 @@ const IPV4: &[(Ipv4Addr, u32, Scope)] = &[
     (Ipv4Addr::new(168, 63, 129, 16), 32, Scope::Metadata),
     (Ipv4Addr::new(100, 100, 100, 200), 32, Scope::Metadata),
     (Ipv4Addr::new(192, 0, 0, 192), 32, Scope::Metadata),
-    (Ipv4Addr::new(0, 0, 0, 0), 8, Scope::Unspecified),
+    (Ipv4Addr::UNSPECIFIED, 8, Scope::Unspecified),
     (Ipv4Addr::new(10, 0, 0, 0), 8, Scope::Private),
     (Ipv4Addr::new(100, 64, 0, 0), 10, Scope::Shared),
     (Ipv4Addr::new(127, 0, 0, 0), 8, Scope::Loopback),
@@ -77,7 +77,7 @@ const IPV4: &[(Ipv4Addr, u32, Scope)] = &[
     (Ipv4Addr::new(198, 51, 100, 0), 24, Scope::Reserved),
     (Ipv4Addr::new(203, 0, 113, 0), 24, Scope::Reserved),
     (Ipv4Addr::new(224, 0, 0, 0), 4, Scope::Multicast),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, Scope::Broadcast),
+    (Ipv4Addr::BROADCAST, 32, Scope::Broadcast),
     (Ipv4Addr::new(240, 0, 0, 0), 4, Scope::Reserved), // RFC 1112
 ];
 
@@ -87,15 +87,15 @@ const NOTHING: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 const IPV6: &[(Ipv6Addr, u32, Scope)] = &[
     (Ipv6Addr::UNSPECIFIED, 128, Scope::Unspecified),
     (Ipv6Addr::LOCALHOST, 128, Scope::Loopback),
-    (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96, Scope::Embedded(NOTHING)), // compatible
+    (Ipv6Addr::UNSPECIFIED, 96, Scope::Embedded(NOTHING)), // compatible
     (Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0), 96, Scope::Embedded(NOTHING)), // translated
     (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96, Scope::Embedded(NOTHING)), // NAT64
     (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48, Scope::Embedded(NOTHING)), // NAT64, local
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, Scope::Embedded(NOTHING)), // Teredo
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, Scope::Embedded(NOTHING)), // 6to4
-    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, Scope::Reserved),     // protocols, RFC 2928
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, Scope::Reserved), // protocols, RFC 2928
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, Scope::Reserved), // documentation, RFC 3849
-    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, Scope::Reserved),     // documentation, RFC 9637
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, Scope::Reserved), // documentation, RFC 9637
     (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32, Scope::Metadata), // EC2
     (Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254), 128, Scope::Metadata), // GCP
     (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7, Scope::UniqueLocal),

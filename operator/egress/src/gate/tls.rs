@@ -14,9 +14,19 @@ pub(super) struct Tls {
     fed: usize,
 }
 
+/// A ClientHello, as far as it came.
+pub(super) enum Hello {
+    /// Not all of it.
+    Partial,
+    /// All, with this server name.
+    Named(String),
+    /// All, without one.
+    Nameless,
+}
+
 impl Tls {
-    /// The server name, once the ClientHello is complete: `Some(None)` if it has none.
-    pub(super) fn server_name(&mut self, bytes: &[u8]) -> Result<Option<Option<String>>, Cut> {
+    /// What the bytes have of it.
+    pub(super) fn hello(&mut self, bytes: &[u8]) -> Result<Hello, Cut> {
         let mut fresh = bytes.get(self.fed..).unwrap_or_default();
         while !fresh.is_empty() {
             let read = self.acceptor.read_tls(&mut fresh).map_err(|error| malformed(&error.to_string()))?;
@@ -27,12 +37,13 @@ impl Tls {
             match self.acceptor.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => {
-                    return Ok(Some(accepted.client_hello().server_name().map(ToOwned::to_owned)));
+                    let name = accepted.client_hello().server_name().map(ToOwned::to_owned);
+                    return Ok(name.map_or(Hello::Nameless, Hello::Named));
                 }
                 Err((error, _)) => return Err(malformed(&error.to_string())),
             }
         }
-        Ok(None)
+        Ok(Hello::Partial)
     }
 }
 

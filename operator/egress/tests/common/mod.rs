@@ -1,7 +1,5 @@
 //! A proxy on loopback: its own server loop, with a double for the cluster and one for name servers.
 
-#![allow(dead_code, reason = "each test file uses some of it")]
-
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -46,7 +44,10 @@ impl Identify for Known {
 
 /// Names with their answers: one after the other, the last one for ever.
 #[derive(Clone, Default)]
-pub struct Names(Arc<HashMap<String, (Vec<Vec<IpAddr>>, AtomicUsize)>>);
+pub struct Names(Arc<HashMap<String, Answers>>);
+
+/// The answers of a name, and how often it was asked for.
+type Answers = (Vec<Vec<IpAddr>>, AtomicUsize);
 
 impl Names {
     pub fn new(names: &[(&str, &[&[&str]])]) -> Self {

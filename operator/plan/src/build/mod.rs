@@ -1,5 +1,6 @@
 //! What an admitted execution becomes in a cluster. Nothing here can fail: all that can was parsed before.
 
+mod container;
 pub mod egress;
 pub mod names;
 pub mod network_policy;
@@ -68,7 +69,7 @@ pub fn children(order: Order<'_>) -> Children {
     Children {
         network_policy: network_policy::network_policy(order.object, order.operator, connects),
         pod: pod::pod(order, &plan),
-        profile: profile::config_map(order.object, plan.text),
+        profile: profile::config_map(order, plan.text),
     }
 }
 

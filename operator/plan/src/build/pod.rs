@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ccos_crds::CapabilityExecution;
 use ccos_policy::{Bytes, Isolation};
 use ccos_profile::{REPORT_AUDIENCE, place};
 use k8s_openapi::api::core::v1::{
@@ -15,10 +14,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
-use super::{Order, egress, names};
+use super::{Order, container, egress, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
-const USER: i64 = 1000;
+pub(super) const USER: i64 = 1000;
 
 /// From SIGTERM to SIGKILL, in seconds: the runner gives the workload 2 of them.
 const GRACE: i64 = 10;
@@ -30,21 +29,23 @@ const BACKSTOP: i64 = 30;
 /// the log has a time before each.
 const EPHEMERAL: &str = "256Mi";
 
-/// Where the runner's image is mounted in a pod that runs the capability's.
-const RUNNER_VOLUME: &str = "/ccos/runner";
-
 pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     let Order { object, admitted, image, cluster, capability, .. } = order;
     let runner_inside = admitted.isolation() == Isolation::GVisor;
     let (container_image, volume_image, volume_path) = if runner_inside {
         (&cluster.runner_image, &image.reference, place::IMAGE)
     } else {
-        (&image.reference, &cluster.runner_image, RUNNER_VOLUME)
+        (&image.reference, &cluster.runner_image, place::RUNNER_VOLUME)
     };
     let lifetime = lifetime(order);
-    let mut volumes = volumes(object, plan, runner_inside, volume_path, volume_image);
+    let mut volumes = volumes(order, plan, volume_path, volume_image);
     volumes.add("/ccos/tokens", true, tokens(lifetime));
-    let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{RUNNER_VOLUME}{}", place::RUNNER) };
+    let in_pod = admitted.isolation() == Isolation::Container;
+    if in_pod {
+        container::add(&mut volumes, order, plan);
+    }
+    let program =
+        if runner_inside { place::RUNNER.to_owned() } else { format!("{}{}", place::RUNNER_VOLUME, place::RUNNER) };
     let schema = capability.output_schema.as_ref().map(|schema| (names::OUTPUT_SCHEMA, schema.as_str()));
     let rules = plan.egress.as_deref().map(|rules| (ccos_profile::egress::ANNOTATION, rules));
     let annotations: BTreeMap<String, String> =
@@ -77,6 +78,9 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 ..PodDNSConfig::default()
             }),
             enable_service_links: Some(false),
+            // The kernel counts threads by user, and by user namespace: without one of its own, all executions of a node
+            // would share a limit. Where the workload has one anyway, in gVisor and Kata, it is left out (and fails in gVisor).
+            host_users: in_pod.then_some(false),
             hostname: Some("execution".to_owned()),
             image_pull_secrets: (!image.pull_secrets.is_empty()).then(|| {
                 image.pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect()
@@ -125,13 +129,8 @@ fn tokens(lifetime: i64) -> Volume {
     }
 }
 
-fn volumes(
-    object: &CapabilityExecution,
-    plan: &Plan<'_>,
-    runner_inside: bool,
-    image_path: &str,
-    image: &str,
-) -> Volumes {
+fn volumes(order: Order<'_>, plan: &Plan<'_>, image_path: &str, image: &str) -> Volumes {
+    let Order { object, admitted, .. } = order;
     let mut volumes = Volumes::default();
     volumes.add(
         image_path,
@@ -154,7 +153,7 @@ fn volumes(
             ..Volume::default()
         },
     );
-    if !runner_inside {
+    if admitted.isolation() == Isolation::Kata {
         // The capability's image has no such folder.
         volumes.add(
             place::VIEW,
@@ -179,7 +178,7 @@ fn volumes(
         let written = plan.written.iter().any(|path| meets(path, mount_path));
         let read_only = config_map.is_some() || secret.is_some() || !written;
         volumes.add(
-            &volume_source(volume),
+            &volume_source(admitted.isolation(), volume),
             read_only,
             Volume {
                 name: format!("context-{name}"),
@@ -201,13 +200,13 @@ fn volumes(
 }
 
 #[derive(Default)]
-struct Volumes {
-    volumes: Vec<Volume>,
-    mounts: Vec<VolumeMount>,
+pub(super) struct Volumes {
+    pub(super) volumes: Vec<Volume>,
+    pub(super) mounts: Vec<VolumeMount>,
 }
 
 impl Volumes {
-    fn add(&mut self, path: &str, read_only: bool, volume: Volume) {
+    pub(super) fn add(&mut self, path: &str, read_only: bool, volume: Volume) {
         self.mounts.push(VolumeMount {
             name: volume.name.clone(),
             mount_path: path.to_owned(),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ccos_crds::CapabilityExecution;
 use ccos_crds::execution::{EnvVar, InputFrom};
 use ccos_crds::permissions::KeyRef;
 use ccos_crds::security_context::Volume as ContextVolume;
@@ -11,7 +10,7 @@ use ccos_profile::{Files, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use super::{Order, egress, names};
+use super::{Order, container, egress, names};
 
 /// The profile and what has to be mounted for it.
 pub(super) struct Plan<'a> {
@@ -96,12 +95,16 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
     let profile = Profile {
         version: ccos_profile::VERSION,
         image_root: image_root(admitted.isolation()).to_owned(),
+        landlock_abi: landlock_abi(order),
         command: capability.command.clone().unwrap_or_default(),
         working_dir: capability.working_dir.clone(),
         files,
         volumes: volumes
             .iter()
-            .map(|volume| Volume { source: volume_source(volume), mount_path: volume.mount_path.clone() })
+            .map(|volume| Volume {
+                source: volume_source(admitted.isolation(), volume),
+                mount_path: volume.mount_path.clone(),
+            })
             .collect(),
         programs,
         program_folders,
@@ -130,8 +133,28 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
 }
 
 /// Where a volume is in the runner's container.
-pub(super) fn volume_source(volume: &ContextVolume) -> String {
-    format!("{}/{}", place::VOLUMES, volume.name)
+pub(super) fn volume_source(isolation: Isolation, volume: &ContextVolume) -> String {
+    match isolation {
+        // Nothing is moved there: where the workload looks for it.
+        Isolation::Container => volume.mount_path.clone(),
+        Isolation::GVisor | Isolation::Kata | Isolation::Wasm => format!("{}/{}", place::VOLUMES, volume.name),
+    }
+}
+
+/// By which Landlock the runner confines, where that is its means.
+fn landlock_abi(Order { admitted, cluster, .. }: Order<'_>) -> Option<u32> {
+    match admitted.isolation() {
+        // A profile that names none any more since the decision: no kernel has this one, and the runner refuses.
+        Isolation::Container => Some(
+            cluster
+                .isolations
+                .0
+                .get(&Isolation::Container)
+                .and_then(|profile| profile.landlock_abi)
+                .unwrap_or(u32::MAX),
+        ),
+        Isolation::GVisor | Isolation::Kata | Isolation::Wasm => None,
+    }
 }
 
 /// In GVisor the container is the runner's own image, and the capability's is a volume; in Kata it is the other way
@@ -144,11 +167,16 @@ pub(super) const fn image_root(isolation: Isolation) -> &'static str {
 }
 
 /// Immutable: what was admitted does not change under a running pod.
-pub(super) fn config_map(object: &CapabilityExecution, text: String) -> ConfigMap {
+pub(super) fn config_map(order: Order<'_>, text: String) -> ConfigMap {
+    let Order { object, admitted, .. } = order;
+    let mut data = BTreeMap::from([("profile.json".to_owned(), text)]);
+    if admitted.isolation() == Isolation::Container {
+        data.extend(container::users());
+    }
     ConfigMap {
         metadata: names::metadata(object, names::child(object)),
         immutable: Some(true),
-        data: Some(BTreeMap::from([("profile.json".to_owned(), text)])),
+        data: Some(data),
         binary_data: None,
     }
 }
@@ -164,7 +192,7 @@ pub(super) fn meets(one: &str, other: &str) -> bool {
 }
 
 /// Whether a path is a folder or lies in it, by whole segments.
-fn within(path: &str, folder: &str) -> bool {
+pub(super) fn within(path: &str, folder: &str) -> bool {
     let mut path = path.split('/').filter(|segment| !segment.is_empty());
     folder.split('/').filter(|segment| !segment.is_empty()).all(|segment| path.next() == Some(segment))
 }

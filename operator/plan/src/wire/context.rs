@@ -1,12 +1,14 @@
 //! Contexts.
 
+use std::collections::BTreeSet;
+
 use ccos_crds::security_context as wire;
 use ccos_policy::request::VolumeMount;
-use ccos_policy::{Context, Expiry, Level, OnExpiry};
+use ccos_policy::{Bytes, Context, Expiry, Level, OnExpiry};
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::faults::{Faults, FieldErrors};
+use super::faults::{Faults, FieldErrors, quoted};
 use super::permissions::{granted, limits, literal};
 use super::unheld::{Feature, Unhelds};
 use crate::object::AnyContext;
@@ -52,6 +54,9 @@ pub fn context(object: &AnyContext, now: Timestamp) -> Result<Context, FieldErro
     if level == Level::Sandboxed && audit.as_ref().is_some_and(|audit| audit.level != wire::AuditLevel::Comprehensive) {
         faults.add("spec.audit.level", "level Sandboxed is audited in full: write Comprehensive, or remove audit");
     }
+    super::mounts::check(&mut faults, volumes);
+    self::claims(&mut faults, volumes);
+    self::scratch(&mut faults, volumes, limits.or_default(level.default_limits()).disk);
     let volumes = volumes
         .iter()
         .enumerate()
@@ -88,8 +93,13 @@ fn volume(faults: &mut Faults, unheld: &mut Unhelds, path: &str, volume: &wire::
     if kinds.iter().filter(|given| **given).count() != 1 {
         faults.add(path, "give exactly one of persistentVolumeClaim, configMap, secret and emptyDir");
     }
-    if empty_dir.as_ref().is_some_and(|volume| volume.size_limit.is_none()) {
-        unheld.add(format!("{path}.emptyDir"), Feature::UnsizedEmptyDir);
+    if let Some(volume) = empty_dir {
+        if volume.size_limit.is_none() {
+            unheld.add(format!("{path}.emptyDir"), Feature::UnsizedEmptyDir);
+        }
+        if volume.medium.as_deref() != Some("Memory") {
+            unheld.add(format!("{path}.emptyDir"), Feature::DiskEmptyDir);
+        }
     }
     let read_only_claim = persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true));
     literal(faults, &format!("{path}.mountPath"), mount_path).map(|mount_path| VolumeMount {
@@ -97,6 +107,33 @@ fn volume(faults: &mut Faults, unheld: &mut Unhelds, path: &str, volume: &wire::
         writable: (persistent_volume_claim.is_some() && !read_only_claim) || empty_dir.is_some(),
         in_memory: empty_dir.as_ref().is_some_and(|volume| volume.medium.as_deref() == Some("Memory")),
     })
+}
+
+/// A claim that is at two places could be written at one and executed at the other.
+fn claims(faults: &mut Faults, volumes: &[wire::Volume]) {
+    let mut named = BTreeSet::new();
+    for (at, volume) in volumes.iter().enumerate() {
+        if let Some(claim) = &volume.persistent_volume_claim
+            && !named.insert(&claim.claim_name)
+        {
+            let message = format!("{}: is mounted twice; give a claim one place", quoted(&claim.claim_name));
+            faults.add(format!("spec.volumes[{at}].persistentVolumeClaim.claimName"), message);
+        }
+    }
+}
+
+/// What its emptyDirs hold together is disk, which the context's limit bounds, and the cluster's ceiling through that.
+fn scratch(faults: &mut Faults, volumes: &[wire::Volume], disk: Bytes) {
+    let mut sum = Some(0_u64);
+    for (at, volume) in volumes.iter().enumerate() {
+        let Some(size) = volume.empty_dir.as_ref().and_then(|volume| volume.size_limit.as_ref()) else { continue };
+        let bytes = faults.parse::<Bytes>(&format!("spec.volumes[{at}].emptyDir.sizeLimit"), &size.0);
+        sum = sum.zip(bytes).and_then(|(sum, bytes)| sum.checked_add(bytes.0));
+    }
+    if let Some(sum) = sum.map(Bytes).filter(|sum| *sum > disk) {
+        let message = format!("its emptyDirs have {sum} together, more than limits.disk, which is {disk}");
+        faults.add("spec.volumes", message);
+    }
 }
 
 fn expiry(faults: &mut Faults, level: Level, created: Timestamp, given: Option<&wire::Expiry>) -> Expiry {

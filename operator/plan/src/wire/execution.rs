@@ -3,9 +3,10 @@
 use ccos_crds::Json;
 use ccos_crds::execution as wire;
 use ccos_crds::security_context as context_wire;
+use ccos_policy::limits::amount;
 use ccos_policy::{Isolation, Request};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::faults::{Faults, FieldErrors, quoted};
 use super::permissions::requires;
@@ -96,10 +97,15 @@ fn inputs(faults: &mut Faults, inputs: Option<&Json>, from: &[wire::InputFrom]) 
         faults.add("spec.inputs", format!("{size} bytes of JSON: expected at most {INPUT_LIMIT}"));
         return;
     }
+    let inputs = inputs.map(Json::value);
+    if let Some((at, number)) = inputs.as_ref().and_then(|value| inexact(value.as_ref().ok()?)) {
+        let message = format!("{number}: expected whole numbers from -(2^53-1) to 2^53-1; write it as a text");
+        faults.add(format!("spec.inputs{at}"), message);
+    }
     if from.is_empty() {
         return;
     }
-    let fields = match inputs.map(Json::value) {
+    let fields = match inputs {
         None => Some(None),
         Some(Ok(Value::Object(fields))) => Some(Some(fields)),
         Some(Ok(_) | Err(_)) => None,
@@ -116,6 +122,26 @@ fn inputs(faults: &mut Faults, inputs: Option<&Json>, from: &[wire::InputFrom]) 
         if given || from.iter().take(at).any(|earlier| earlier.field == *field) {
             faults.add(format!("spec.inputsFrom[{at}].as"), format!("{field:?}: is given twice"));
         }
+    }
+}
+
+/// Receipts bind the spec by canonical JSON, whose numbers are doubles: two numbers of more than 53 bits could have one
+/// digest, and one be put in the place of the other after admission. The first such number, and where it is.
+fn inexact(value: &Value) -> Option<(String, &Number)> {
+    match value {
+        Value::Number(number) => {
+            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+            size.filter(|size| *size > amount::MAX).map(|_| (String::new(), number))
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(at, item)| inexact(item).map(|(below, number)| (format!("/{at}{below}"), number))),
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let (below, number) = inexact(field)?;
+            Some((format!("/{}{below}", name.replace('~', "~0").replace('/', "~1")), number))
+        }),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
     }
 }
 

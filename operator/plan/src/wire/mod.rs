@@ -5,6 +5,7 @@ mod context;
 mod execution;
 pub(crate) mod faults;
 mod inputs;
+mod mounts;
 mod permissions;
 mod policy;
 mod provider;

@@ -66,14 +66,17 @@ pub struct Offered {
 pub fn capability(object: Option<&AnyProvider>, reference: &CapabilityRef) -> Found<Offered> {
     let CapabilityRef { kind, name, id } = reference;
     let kind = provider_kind(*kind);
-    let Some(object) = object else { return Found::Missing(format!("{kind} {name:?}")) };
+    let Some(object) = object else { return Found::Missing(format!("{kind} {name:?} not found")) };
     if object.metadata().deletion_timestamp.is_some() {
         return Found::Missing(format!("{kind} {name:?} is being deleted"));
     }
     let found = object.spec().capabilities.iter().enumerate().find(|(_, capability)| capability.id == *id);
     let Some((at, capability)) = found else {
         let ids: Vec<&str> = object.spec().capabilities.iter().map(|capability| capability.id.as_str()).collect();
-        return Found::Missing(format!("capability {id:?} of {kind} {name:?} (which has {})", ids.join(", ")));
+        return Found::Missing(format!(
+            "capability {id:?} of {kind} {name:?} (which has {}) not found",
+            ids.join(", ")
+        ));
     };
     let mut faults = Faults::default();
     let mut unheld = Unhelds::default();

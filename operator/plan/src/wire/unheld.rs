@@ -28,6 +28,8 @@ features! {
     Udp: "spec.permissions.network.*.ports[].protocol UDP", "UDP can't be held; use TCP";
     /// A volume without a size.
     UnsizedEmptyDir: "SecurityContext spec.volumes[].emptyDir without sizeLimit", "an emptyDir without a size is not bounded; give emptyDir.sizeLimit";
+    /// A volume on the node's disk.
+    DiskEmptyDir: "SecurityContext spec.volumes[].emptyDir without medium Memory", "the size of an emptyDir on disk is only looked at now and then; give emptyDir.medium Memory, which counts as memory";
     /// WebAssembly.
     Wasm: "CapabilityProvider spec.source.wasm, spec.capabilities[].export", "this release runs no WebAssembly; use an image";
     /// References into other namespaces.

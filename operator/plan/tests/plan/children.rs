@@ -6,7 +6,7 @@ use ccos_plan::build::egress::Proxy;
 use ccos_plan::step;
 use serde_json::{Value, json};
 
-use crate::world::{cluster, context, execution, found, granted, operator, provider};
+use crate::world::{CONTEXT, PROVIDER, cluster, context, execution, found, granted, operator, provider};
 
 fn children(isolation: Isolation) -> Children {
     let mut object = execution();
@@ -97,6 +97,24 @@ fn one_that_connects_to_nothing_has_neither_token_nor_way_out() {
 fn a_pod_that_connects_has_memory_for_it() {
     let memory = |children: Children| ccos_plan::build::pod_weight(&children.pod).memory.0;
     assert_eq!(memory(connecting(Isolation::GVisor)) - memory(children(Isolation::GVisor)), 16 << 20);
+}
+
+#[test]
+fn a_contained_execution_becomes() {
+    let mut object = execution();
+    object.spec.isolation = Some(Isolation::Container);
+    // What is blocked inside a grant is for the others.
+    let unblocked = |text: &str| text.replace("/data/private", "/private");
+    let context = serde_saphyr::from_str(&unblocked(CONTEXT).replace("[GVisor, Kata]", "[Container]")).unwrap();
+    let found = found(context, serde_saphyr::from_str(&unblocked(PROVIDER)).unwrap());
+    let Children { pod, profile, .. } =
+        step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), None)).unwrap();
+    insta::assert_snapshot!("container-pod", serde_saphyr::to_string(&pod).unwrap());
+    let data = profile.data.unwrap();
+    assert!(data["passwd"].contains("ccos:x:1000:1000:"));
+    let profile: ccos_profile::Profile = serde_json::from_str(&data["profile.json"]).unwrap();
+    assert_eq!((profile.image_root.as_str(), profile.landlock_abi), ("/", Some(7)));
+    assert_eq!(profile.volumes[0].source, profile.volumes[0].mount_path);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, clippy::similar_names, reason = "short helpers")]
 mod attempts;
 mod children;
+mod contexts;
 mod lifecycle;
 mod policing;
 mod receipts;
@@ -13,4 +14,5 @@ mod rescan;
 mod schemas;
 mod seed;
 mod trust;
+mod words;
 mod world;

@@ -2,10 +2,11 @@
 
 use ccos_crds::CapabilityExecution;
 use ccos_crds::execution::DesiredState;
-use ccos_plan::receipt::{Claims, Keys, ReceiptError, check, check_references, has_nonce};
+use ccos_plan::receipt::{Claims, Keys, ReceiptError, check, check_references, shows_nonce};
+use ccos_plan::step::{self, Permit};
 use serde_json::{Value, json};
 
-use crate::world::{claims, context, execution, found, keys, provider, stamped, time};
+use crate::world::{claims, cluster, context, execution, found, keys, now, provider, stamped, time};
 
 fn good() -> Claims {
     claims(&execution(), &found(context(), provider()))
@@ -106,9 +107,14 @@ fn a_receipt_is_fresh_for_sixty_seconds() {
 fn a_nonce_is_good_once() {
     let object = stamped(execution(), good());
     assert_eq!(check(&object, &keys(), |_| true).map(|_| ()), Err(ReceiptError::Replayed));
-    let text = &object.metadata.annotations.unwrap()[ccos_crds::RECEIPT_ANNOTATION];
-    assert!(has_nonce(text, "0123456789abcdef"));
-    assert!(!has_nonce(text, "0123456789abcde"));
+    assert!(shows_nonce(&object, "0123456789abcdef"));
+    assert!(!shows_nonce(&object, "0123456789abcde"));
+    assert!(!shows_nonce(&execution(), "0123456789abcdef"));
+    // A copy on another object would end the one that it was given to.
+    let (mut renamed, mut moved) = (object.clone(), object);
+    renamed.metadata.name = Some("other".to_owned());
+    moved.metadata.namespace = Some("other".to_owned());
+    assert!(!shows_nonce(&renamed, "0123456789abcdef") && !shows_nonce(&moved, "0123456789abcdef"));
 }
 
 #[test]
@@ -128,4 +134,31 @@ fn a_replaced_context_or_provider_is_another_one() {
     other_command.spec.capabilities[0].command = Some(vec!["/bin/sh".to_owned()]);
     assert_eq!(check(context(), other_command), Err(ReceiptError::Replaced("capability")));
     assert_eq!(check(context(), other_image), Err(ReceiptError::Replaced("provider's source")));
+}
+
+/// Whoever may write contexts, and is told nothing of the Secrets that others' executions are given, puts a script of his
+/// own in the place of theirs while they wait.
+#[test]
+fn what_a_waiting_execution_mounts_is_not_changed_under_it() {
+    let object = execution();
+    let claims = good();
+    let mut evil = context();
+    evil.metadata.generation = Some(2);
+    evil.spec.volumes[0].config_map.as_mut().unwrap().name = "evil".to_owned();
+    match step::permit(&object, claims.clone(), &found(evil, provider()), &cluster(), now()) {
+        Permit::Refused(end) => {
+            assert_eq!(end.reason, "ReceiptInvalid");
+            assert!(
+                end.message.contains("the context's list of volumes that it speaks of was replaced"),
+                "{}",
+                end.message
+            );
+        }
+        Permit::Granted(_) => panic!("it would run evil's files"),
+    }
+    // A grant may grow or shrink: that is decided again.
+    let mut wider = context();
+    wider.metadata.generation = Some(2);
+    wider.spec.limits.as_mut().unwrap().memory = Some(ccos_crds::Quantity("512Mi".to_owned()));
+    assert!(matches!(step::permit(&object, claims, &found(wider, provider()), &cluster(), now()), Permit::Granted(_)));
 }

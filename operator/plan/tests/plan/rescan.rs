@@ -249,6 +249,7 @@ fn a_report_fits_into_etcd_however_many_fail_for_however_long_a_reason() {
     finding.resources[0].name = name.clone();
     finding.policy = format!("ClusterSecurityContext {name:?}");
     finding.message = Some("\"".repeat(finding.message.unwrap().len().max(768)));
+    finding.properties.insert("policies".to_owned(), "p".repeat(256));
     let many = (0..2_000).map(|at| {
         let mut finding = finding.clone();
         finding.resources[0].uid = Some(format!("{at:036}"));

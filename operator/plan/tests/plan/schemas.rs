@@ -2,11 +2,11 @@
 
 use ccos_crds::{CapabilityExecution, CapabilityProvider, Json};
 use ccos_plan::build::names::OUTPUT_SCHEMA;
-use ccos_plan::review::{Verdict, review};
+use ccos_plan::review::{References, Verdict, review};
 use ccos_plan::status::{self, Ended, Seen};
 use ccos_plan::step;
 use ccos_plan::{AnyProvider, wire};
-use ccos_policy::{Decision, Reason};
+use ccos_policy::{Decision, Reason, Use};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
@@ -54,6 +54,45 @@ fn inputs_that_do_not_fit_are_denied_by_pointer_beside_all_other_reasons() {
         Some(ccos_crds::Quantity("1Gi".to_owned()));
     let reasons: Vec<Reason> = denials(&giving(bad), provider).into_iter().map(|(reason, _)| reason).collect();
     assert_eq!(reasons, [Reason::InvalidInputs, Reason::InvalidInputs, Reason::LimitExceeded]);
+}
+
+#[test]
+fn inputs_of_one_who_may_not_use_the_context_are_not_looked_at() {
+    let object = giving(json!({"city": 1}));
+    let mut found = found(context(), taking(json!({"properties": {"city": {"type": "string"}}})));
+    let reasons = |found: &References| match review(&object, found, &cluster().isolations, now()) {
+        Verdict::Decided(Decision::Denied(denials)) => {
+            denials.iter().map(ccos_policy::Denial::reason).collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    };
+    assert_eq!(reasons(&found), [Reason::InvalidInputs]);
+    found.may_use = Use::Forbidden("user \"eve\"".to_owned());
+    assert_eq!(reasons(&found), [Reason::UseForbidden]);
+}
+
+/// A digest is over doubles, so that two such numbers have the same: whoever may update an execution, and not use its
+/// context, could put one in the place of the other after admission.
+#[test]
+fn a_number_that_a_digest_does_not_tell_from_another_is_refused() {
+    let digest = |number: i64| ccos_plan::receipt::spec_digest(&giving(json!({"account": number})).spec).unwrap();
+    assert_eq!(digest(1_234_567_890_123_456_789), digest(1_234_567_890_123_456_700));
+    let error =
+        |inputs: Value| match review(&giving(inputs), &found(context(), provider()), &cluster().isolations, now()) {
+            Verdict::Invalid(errors) => Some((errors.0[0].field.clone(), errors.0[0].message.clone())),
+            Verdict::Decided(_) => None,
+        };
+    for (inputs, field) in [
+        (json!({"all": [1, {"a/b": 9_007_199_254_740_992_u64}]}), "spec.inputs/all/1/a~1b"),
+        (json!({"a": i64::MIN}), "spec.inputs/a"),
+        (json!({"a": u64::MAX}), "spec.inputs/a"),
+    ] {
+        let (found, message) = error(inputs).unwrap();
+        assert_eq!(found, field);
+        assert!(message.contains("write it as a text"), "{message}");
+    }
+    let exact = json!([9_007_199_254_740_991_i64, -9_007_199_254_740_991_i64, 1e300, "1234567890123456789"]);
+    assert_eq!(error(json!({"all": exact})), None);
 }
 
 #[test]

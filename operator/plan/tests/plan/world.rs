@@ -78,7 +78,7 @@ startDeadline: 1m
 isolations:
   GVisor: {runtimeClass: gvisor, userNamespaces: true}
   Kata: {runtimeClass: kata, userNamespaces: true}
-  Container: {userNamespaces: false}
+  Container: {userNamespaces: false, landlockAbi: 7, podUserNamespaces: true}
 ",
     )
     .unwrap()

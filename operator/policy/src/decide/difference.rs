@@ -4,7 +4,8 @@
 use super::required::Required;
 use super::{enforce, grants, network};
 use crate::decision::{Cause, Denial, FieldPath, Outside, Why};
-use crate::limits::LimitKind;
+use crate::isolation::Isolation;
+use crate::limits::{Amount, LimitKind, Limits};
 use crate::pattern::budget::Budget;
 use crate::pattern::list::Indexed;
 use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange};
@@ -45,9 +46,41 @@ pub enum Over {
     TooComplex,
 }
 
+/// All that a context grants: what it lets run that nothing let run before.
+#[must_use]
+pub fn all(context: &Context) -> Vec<Beyond> {
+    let nothing = Context {
+        display: String::new(),
+        level: Level::Pure,
+        permissions: Permissions::default(),
+        limits: Limits::default(),
+        isolations_allowed: Vec::new(),
+        isolation_default: None,
+        volumes: Vec::new(),
+        expiry: context.expiry,
+        unheld: Vec::new(),
+    };
+    let mut all = permissions(context, &nothing);
+    // Its bounds are not held against those of level Pure: without a context there is nothing that they are above.
+    all.extend(LimitKind::ALL.into_iter().filter_map(|kind| {
+        let granted = most(context, kind)?.to_string();
+        Some(Beyond { field: FieldPath::new("limits").child(kind.as_str()), granted, over: Over::NotAllowed })
+    }));
+    all.extend(isolations(context, &[]));
+    all
+}
+
 /// All grants of a context that reach beyond the other.
 #[must_use]
 pub fn beyond(context: &Context, other: &Context) -> Vec<Beyond> {
+    let mut all = permissions(context, other);
+    all.extend(connections(context, other));
+    all.extend(limits(context, other));
+    all.extend(isolations(context, &enforce::allowed(other)));
+    all
+}
+
+fn permissions(context: &Context, other: &Context) -> Vec<Beyond> {
     let own = RequiredPermissions::default();
     let required = Required { permissions: granted(context, other), own: &own, capability: None };
     let (mut budget, mut denials) = (Budget::default(), Vec::new());
@@ -57,9 +90,6 @@ pub fn beyond(context: &Context, other: &Context) -> Vec<Beyond> {
     let mut all: Vec<Beyond> = denials.into_iter().filter_map(|denial| of_denial(denial, context.level)).collect();
     // Where a level stands for all that there is, one example of a list is enough.
     all.dedup_by(|next, first| context.level == Level::Full && next.field == first.field);
-    all.extend(connections(context, other));
-    all.extend(limits(context, other));
-    all.extend(isolations(context, other));
     all
 }
 
@@ -176,8 +206,12 @@ fn connections(context: &Context, other: &Context) -> Option<Beyond> {
     })
 }
 
+/// The most that a context allows of a limit; `None`: nothing bounds it.
+fn most(context: &Context, kind: LimitKind) -> Option<Amount> {
+    context.limits.get(kind).or_else(|| context.level.default_limits().get(kind))
+}
+
 fn limits(context: &Context, other: &Context) -> Vec<Beyond> {
-    let most = |context: &Context, kind| context.limits.get(kind).or_else(|| context.level.default_limits().get(kind));
     let compare = |kind: LimitKind| {
         let granted = match (most(context, kind), most(other, kind)) {
             (Some(own), Some(others)) if own > others => own.to_string(),
@@ -190,8 +224,7 @@ fn limits(context: &Context, other: &Context) -> Vec<Beyond> {
     LimitKind::ALL.into_iter().filter_map(compare).collect()
 }
 
-fn isolations(context: &Context, other: &Context) -> Vec<Beyond> {
-    let others = enforce::allowed(other);
+fn isolations(context: &Context, others: &[Isolation]) -> Vec<Beyond> {
     let more = enforce::allowed(context).into_iter().filter(|isolation| !others.contains(isolation));
     more.map(|isolation| Beyond {
         field: FieldPath::new("isolation.allowed"),

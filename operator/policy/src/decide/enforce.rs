@@ -1,16 +1,19 @@
 //! What this release can hold exactly: everything else is refused, with what to write instead.
 
 use super::connections;
+use super::container;
+use super::instead;
 use super::required::{BLOCKED, COMMANDS, EXECUTE, IPC, Kind, READ, Required, WRITE};
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
+use crate::pattern::PathPattern;
+use crate::pattern::budget::Budget;
 use crate::pattern::path::is_at_or_below;
-use crate::pattern::{PathPattern, Reach};
 use crate::request::{Context, Level, Request};
 
 /// What every program needs, and so what none may write: the baseline's places. A tree that contains one is refused,
 /// too, since a view can't give the tree and keep the place. `/tmp` is not among them: it is the execution's own.
-const BASELINE: [&str; 21] = [
+pub(super) const BASELINE: [&str; 21] = [
     "/proc",
     "/dev",
     "/sys",
@@ -36,22 +39,29 @@ const BASELINE: [&str; 21] = [
 
 const GLOB: &str = "can't hold a glob here yet";
 const SOCKETS: &str = "connections to sockets are not held yet; remove it";
+const IN_CONTAINER: &str = "Landlock can't hold it; use GVisor";
+const LOADER: &str = "a loader that can be executed runs what was written; use GVisor";
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 8] = [
+pub const UNENFORCED: [(&str, &str); 10] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
     ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
     ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
     ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     ("requires.permissions.ipc.connect", SOCKETS),
-    ("isolation Container, Wasm", ISOLATION),
+    ("isolation Wasm", ISOLATION),
     super::guest::UNENFORCED,
+    ("isolation Container: blocked in a granted path; write in a part of a volume", IN_CONTAINER),
+    (
+        "isolation Container: write beside execute, a folder of commands, or a program that is dynamically linked",
+        LOADER,
+    ),
 ];
 
 /// Places that every program may write: so nothing in them may be executed.
-const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
+pub(super) const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 
 /// Which isolation, and whether it is allowed and able.
 pub(super) fn isolation(
@@ -71,12 +81,14 @@ pub(super) fn isolation(
         let allowed = self::allowed(context);
         if !allowed.contains(&chosen) {
             let level = (!of_level(context.level).contains(&chosen)).then_some(context.level);
-            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level });
+            let by_default = request.isolation.is_none() && by_default.is_none();
+            deny(Cause::IsolationNotAllowed { isolation: chosen, allowed, level, by_default });
         }
     }
     let able = |isolation: Isolation| match isolation {
         Isolation::GVisor | Isolation::Kata => isolations.0.get(&isolation).is_some_and(|p| p.user_namespaces),
-        Isolation::Container | Isolation::Wasm => false,
+        Isolation::Container => isolations.0.get(&isolation).is_some_and(|p| container::lacks(p).is_none()),
+        Isolation::Wasm => false,
     };
     if !able(chosen) {
         let instead = [Isolation::GVisor, Isolation::Kata].into_iter().find(|&other| able(other));
@@ -85,7 +97,8 @@ pub(super) fn isolation(
             (Isolation::GVisor | Isolation::Kata, Some(_)) => {
                 "the cluster's can't hold file rules: its processes can't make user namespaces".to_owned()
             }
-            (Isolation::Container | Isolation::Wasm, Some(_)) => ISOLATION.to_owned(),
+            (Isolation::Container, Some(profile)) => container::lacks(profile).unwrap_or_default(),
+            (Isolation::Wasm, Some(_)) => ISOLATION.to_owned(),
         };
         let instead = instead.or(matches!(chosen, Isolation::Container | Isolation::Wasm).then_some(Isolation::GVisor));
         deny(Cause::Unenforceable { value: Some(chosen.to_string()), advice, instead, required_by: None });
@@ -111,15 +124,18 @@ pub(super) const fn of_level(level: Level) -> &'static [Isolation] {
 }
 
 /// What can be held is a rule of syntax, so that the same file means the same on every cluster.
-pub(super) fn syntax(required: &Required, isolation: Isolation, isolations: &Isolations, denials: &mut Vec<Denial>) {
+pub(super) fn syntax(
+    required: &Required,
+    context: Option<&Context>,
+    (isolation, isolations): (Isolation, &Isolations),
+    budget: &mut Budget,
+    denials: &mut Vec<Denial>,
+) {
     for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
         for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
             if pattern.literal().is_none() {
-                let advice = match (pattern.literal_base(), kind.reach) {
-                    ("/", _) => format!("{isolation} {GLOB}; write the path itself"),
-                    (base, Reach::Below) => format!("{isolation} {GLOB}; write \"{base}\""),
-                    (base, Reach::Itself) => format!("{isolation} {GLOB}; write \"{base}/**\", or each program"),
-                };
+                let instead = instead::of_glob(&kind, pattern, required, context, budget);
+                let advice = format!("{isolation} {GLOB}; {instead}");
                 denials.push(unenforceable(required, &kind, index, pattern, advice));
             }
         }

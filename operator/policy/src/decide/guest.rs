@@ -32,7 +32,7 @@ pub(super) fn memory(
             if open_overlap(required, path, mount).is_none() {
                 continue;
             }
-            let advice = format!("{MEMORY}, and {mount} is one; have its medium left out of the context");
+            let advice = format!("{MEMORY}, and {mount} is one; write to scratch space, or to a claim");
             let (value, required_by) = (Some(pattern.to_string()), required.required_by(&WRITE));
             let cause = Cause::Unenforceable { value, advice, instead, required_by };
             denials.push(Denial::new(WRITE.field().index(index), cause));

@@ -121,6 +121,8 @@ pub enum Cause {
         allowed: Vec<Isolation>,
         /// The level, if it is the one that does not allow it.
         level: Option<Level>,
+        /// Whether nobody named it: neither the execution nor the context has one.
+        by_default: bool,
     },
     /// The isolation, or this release, can't hold a restriction exactly.
     Unenforceable {
@@ -313,7 +315,10 @@ impl Cause {
             Self::Network(o) => o.text(),
             Self::Inbound(o) => o.text(),
             Self::EnvironmentNotRequired { name: _, required } => {
-                format!("not required; requires.permissions.environment has {}", listed(required))
+                format!(
+                    "not required; requires.permissions.environment has {}; add it to environment.read or environment.write of the capability's requires",
+                    listed(required)
+                )
             }
             Self::ProcessCreation { bound, required_by } => match bound {
                 Bound::Context(Level::Pure) => format!("not granted at level Pure{}", by(required_by.as_deref())),
@@ -344,10 +349,14 @@ impl Cause {
                 "exceeds {reasonable}, the most without a context that says more in limits.{limit}{}",
                 by(required_by.as_deref())
             ),
-            Self::IsolationNotAllowed { isolation: _, allowed, level: None } => {
+            Self::IsolationNotAllowed { isolation: _, allowed, level: _, by_default: true } => format!(
+                "not allowed, and the default where the context has none; allowed: {}; name one, or ask the context's author to set spec.isolation.default",
+                listed(allowed)
+            ),
+            Self::IsolationNotAllowed { isolation: _, allowed, level: None, by_default: false } => {
                 format!("not allowed; allowed: {}", listed(allowed))
             }
-            Self::IsolationNotAllowed { isolation: _, allowed, level: Some(level) } => {
+            Self::IsolationNotAllowed { isolation: _, allowed, level: Some(level), by_default: false } => {
                 format!("not allowed at level {level}; allowed: {}", listed(allowed))
             }
             Self::Unenforceable { value: _, advice, instead, required_by } => {

@@ -43,12 +43,12 @@ fn a_rejection_has_every_reason_in_the_order_in_which_the_decision_looks() {
     requires.permissions.network.outbound[1] "*.example.org ports 443, 8000-8080": not granted, e.g. example.org:443; granted: *.example.com port 443; required by weather.fetch of CapabilityProvider "weather"
     requires.permissions.system.processCreation Allowed: not granted; granted: Denied
     requires.permissions.system.processCreation Allowed: wider than the capability's, which requires Denied
-    env[0].name "LD_PRELOAD": not required; requires.permissions.environment has nothing
+    env[0].name "LD_PRELOAD": not required; requires.permissions.environment has nothing; add it to environment.read or environment.write of the capability's requires
     requires.limits.memory 2Gi: exceeds 512Mi
     requires.limits.cpuTime 10m: exceeds 5m, the most without a context that says more in limits.cpuTime
     isolation "Container": not allowed; allowed: GVisor, Kata
     isolation "Container": the cluster does not have it; use GVisor
-    requires.permissions.filesystem.write[0] "/out/*.csv": Container can't hold a glob here yet; write "/out"; required by weather.fetch of CapabilityProvider "weather"
+    requires.permissions.filesystem.write[0] "/out/*.csv": Container can't hold a glob here yet; name each path, such as /out/a.csv; required by weather.fetch of CapabilityProvider "weather"
     requires.permissions.network.outbound: Container needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the chart's values); or write [], which is held: no network at all; required by weather.fetch of CapabilityProvider "weather"
     "#);
 }

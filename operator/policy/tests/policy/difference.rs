@@ -1,7 +1,8 @@
 //! What one context grants beyond another.
 
 use ccos_policy::{
-    Beyond, Bytes, Context, Found, Isolation, Level, List, Over, PathPattern, ProcessCreation, Reach, Reason, beyond,
+    Beyond, Bytes, Context, Found, Isolation, Level, List, Over, PathPattern, ProcessCreation, Reach, Reason, all,
+    beyond,
 };
 
 use crate::given::{case, names, outbounds, paths, peer};
@@ -29,6 +30,34 @@ fn says(context: &Context, other: &Context) -> Vec<String> {
         Over::TooComplex => format!("{field} {granted}: ?"),
     };
     beyond(context, other).iter().map(line).collect()
+}
+
+#[test]
+fn all_that_a_context_grants_is_beyond_nothing() {
+    let fields = |context: &Context| -> Vec<String> {
+        all(context).iter().map(|Beyond { field, granted, .. }| format!("{field} {granted}")).collect()
+    };
+    let full = fields(&context(|context| context.level = Level::Full));
+    for line in [
+        "permissions.filesystem.read everything, at level Full",
+        "permissions.network.outbound everything, at level Full",
+        "permissions.system.processCreation everything",
+        "limits.memory 1Gi",
+        "isolation.allowed Container",
+    ] {
+        assert!(full.iter().any(|known| known.starts_with(line)), "{line}: {full:#?}");
+    }
+    // Bounds below those of another level are bounds, too, and what is blocked is not granted.
+    let small = context(|context| {
+        context.permissions.filesystem.read = paths(&["/data", "/etc"]);
+        context.permissions.filesystem.blocked = paths(&["/etc"]);
+        context.limits.memory = Some(Bytes(1 << 20));
+        context.isolations_allowed = vec![Isolation::Kata];
+    });
+    let small = fields(&small);
+    assert_eq!(small.first().map(String::as_str), Some("permissions.filesystem.read[0] /data"));
+    assert!(small.contains(&"limits.memory 1Mi".to_owned()), "{small:#?}");
+    assert_eq!(small.last().map(String::as_str), Some("isolation.allowed Kata"));
 }
 
 const NOTHING: [String; 0] = [];

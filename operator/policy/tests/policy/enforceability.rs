@@ -29,14 +29,49 @@ fn a_glob_is_refused_in_every_list_of_paths() {
     ];
     for (list, set) in lists {
         requires(set).says(&format!(
-            r#"requires.permissions.{list}[0] "/out/*.csv": GVisor can't hold a glob here yet; write "/out""#
+            r#"requires.permissions.{list}[0] "/out/*.csv": GVisor can't hold a glob here yet; name each path, such as /out/a.csv, or write "/out""#
         ));
     }
     requires(|r| r.commands = Some(paths(&["/out/*.sh"]))).says(
-        r#"requires.permissions.system.commands[0] "/out/*.sh": GVisor can't hold a glob here yet; write "/out/**", or each program"#,
+        r#"requires.permissions.system.commands[0] "/out/*.sh": GVisor can't hold a glob here yet; name each path, such as /out/a.sh, or write "/out/**""#,
     );
     requires(|r| r.read = Some(paths(&["/**/x"]))).says(
-        r#"requires.permissions.filesystem.read[0] "/**/x": GVisor can't hold a glob here yet; write the path itself"#,
+        r#"requires.permissions.filesystem.read[0] "/**/x": GVisor can't hold a glob here yet; name each path, such as /x"#,
+    );
+}
+
+#[test]
+fn the_advice_on_a_glob_names_only_what_is_granted() {
+    let only = "name each path, such as /data/a.csv";
+    let advice = |case: Case| {
+        let denials = case.denied();
+        let text = denials.iter().find(|denial| denial.reason() == Unenforceable).unwrap().message();
+        text.rsplit_once("yet; ").unwrap().1.to_owned()
+    };
+    let reads = |granted: &'static str| {
+        case().grants(|p| p.filesystem.read = paths(&[granted])).needs(|r| r.read = Some(paths(&["/data/*.csv"])))
+    };
+    let required_by = "; required by weather.fetch of CapabilityProvider \"weather\"";
+    assert_eq!(advice(reads("/data/*.csv")), format!("{only}{required_by}"));
+    assert_eq!(advice(reads("/data")), format!("{only}, or write \"/data\"{required_by}"));
+    let blocked = reads("/data").grants(|p| p.filesystem.blocked = paths(&["/data/private/x"]));
+    assert_eq!(advice(blocked), format!("{only}{required_by}"));
+    // An execution is held against its capability, too.
+    let narrowed = |own: &'static str| {
+        case()
+            .grants(|p| p.filesystem.read = paths(&["/data"]))
+            .needs(|r| r.read = Some(paths(&[own])))
+            .narrows(|r| r.read = Some(paths(&["/data/*.csv"])))
+    };
+    assert_eq!(advice(narrowed("/data/*.csv")), only);
+    assert_eq!(advice(narrowed("/data")), format!("{only}, or write \"/data\""));
+    let commands = |granted: &'static str| {
+        case().grants(|p| p.system.commands = paths(&[granted])).needs(|r| r.commands = Some(paths(&["/app/*"])))
+    };
+    assert_eq!(advice(commands("/app/*")), format!("name each path, such as /app/a{required_by}"));
+    assert_eq!(
+        advice(commands("/app/**")),
+        format!("name each path, such as /app/a, or write \"/app/**\"{required_by}")
     );
 }
 
@@ -223,7 +258,7 @@ fn a_memory_volume_is_not_written_to_under_kata() {
     let _ = writes(Isolation::GVisor, true).admitted();
     let _ = writes(Isolation::Kata, false).admitted();
     writes(Isolation::Kata, true).says(
-        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; have its medium left out of the context; use GVisor"#,
+        r#"requires.permissions.filesystem.write[0] "/scratch/out": Kata's guests ignore the sizeLimit of an emptyDir of medium Memory, and /scratch is one; write to scratch space, or to a claim; use GVisor"#,
     );
     // Reading one writes nothing.
     let _ = writes(Isolation::Kata, true).requires(|r| r.read = Some(paths(&["/scratch"]))).admitted();

@@ -29,7 +29,7 @@ pub(crate) fn case() -> Case {
     let able = |runtime_class: &str| IsolationProfile {
         runtime_class: Some(runtime_class.to_owned()),
         user_namespaces: true,
-        egress: false,
+        ..IsolationProfile::default()
     };
     let request = Request {
         now: "2026-01-01T12:00:00Z".parse().unwrap(),

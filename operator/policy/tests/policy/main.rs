@@ -3,6 +3,7 @@
 
 mod amounts;
 mod ceiling;
+mod container;
 mod cost;
 mod denials;
 mod difference;

@@ -8,8 +8,8 @@ use crate::given::{case, paths};
 #[test]
 fn a_missing_context_and_a_missing_capability_are_both_reported() {
     let case = case().asks(|r| r.isolation = Some(ccos_policy::Isolation::Container)).sees(|s| {
-        s.context = Found::Missing(r#"SecurityContext "data/analysts""#.to_owned());
-        s.capability = Found::Missing(r#"CapabilityProvider "data/weather""#.to_owned());
+        s.context = Found::Missing(r#"SecurityContext "data/analysts" not found"#.to_owned());
+        s.capability = Found::Missing(r#"CapabilityProvider "data/weather" not found"#.to_owned());
     });
     case.denied_for(&[
         (ContextNotFound, "contextRef"),

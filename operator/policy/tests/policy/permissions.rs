@@ -181,7 +181,7 @@ fn variables_that_an_execution_sets_must_be_required() {
     let _ = case.clone().asks(|r| r.environment = vec!["APP_MODE".to_owned()]).admitted();
     case.clone()
         .asks(|r| r.environment = vec!["LANG".to_owned(), "LD_PRELOAD".to_owned()])
-        .says(r#"env[1].name "LD_PRELOAD": not required; requires.permissions.environment has LANG, APP_*"#);
+        .says(r#"env[1].name "LD_PRELOAD": not required; requires.permissions.environment has LANG, APP_*; add it to environment.read or environment.write of the capability's requires"#);
     case.asks(|r| r.environment = vec!["APP_\n".to_owned()]).denied_for(&[(EnvironmentWriteDenied, "env[0].name")]);
 }
 

@@ -50,6 +50,10 @@ pub enum Attempt {
     Mount(AbsolutePath),
     /// A child process.
     Fork,
+    /// A signal that does nothing, to this process.
+    Signal(i32),
+    /// A message queue.
+    MessageQueue,
 }
 
 impl Attempt {
@@ -58,14 +62,22 @@ impl Attempt {
     pub fn refusals(&self) -> &'static [Errno] {
         match self {
             Self::Open(_) => &[Errno::NOENT, Errno::ACCESS, Errno::NOTDIR, Errno::PERM, Errno::LOOP],
-            Self::Create(_) => &[Errno::ROFS],
+            // By a read-only mount, or by Landlock.
+            Self::Create(_) => &[Errno::ROFS, Errno::ACCESS],
             Self::Execute(_) => &[Errno::ACCESS],
             Self::MapCode(_) => &[Errno::PERM, Errno::ACCESS],
-            Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH],
+            // By a network that leads nowhere, or without any kind of socket.
+            Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::AFNOSUPPORT],
             Self::ConnectClosed(_) => &[Errno::CONNREFUSED],
             Self::PacketSocket => &[Errno::AFNOSUPPORT],
-            Self::SharedMemory(_) => &[Errno::NOENT],
-            Self::AnonymousFile | Self::NewUserNamespace | Self::Mount(_) | Self::Fork => &[Errno::PERM],
+            // In a namespace where it isn't, or by a filter.
+            Self::SharedMemory(_) => &[Errno::NOENT, Errno::PERM],
+            Self::AnonymousFile
+            | Self::NewUserNamespace
+            | Self::Mount(_)
+            | Self::Fork
+            | Self::Signal(_)
+            | Self::MessageQueue => &[Errno::PERM],
         }
     }
 
@@ -111,6 +123,17 @@ impl Attempt {
             Self::Mount(at) => {
                 rustix::mount::mount("tmpfs", at.as_str(), "tmpfs", rustix::mount::MountFlags::empty(), None)?;
                 rustix::mount::unmount(at.as_str(), rustix::mount::UnmountFlags::DETACH)
+            }
+            Self::Signal(process) => {
+                // SAFETY: kill takes no pointers.
+                last(i64::from(unsafe { libc::kill(*process, 0) })).map(drop)
+            }
+            Self::MessageQueue => {
+                // SAFETY: msgget takes no pointers.
+                let queue = last(i64::from(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) }))?;
+                let queue = i32::try_from(queue).map_err(|_| Errno::OVERFLOW)?;
+                // SAFETY: IPC_RMID ignores the pointer.
+                last(i64::from(unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) })).map(drop)
             }
             Self::Fork => match fork()? {
                 // SAFETY: _exit ends the child at once.
@@ -191,6 +214,8 @@ impl fmt::Display for Attempt {
             Self::NewUserNamespace => f.write_str("unshare user namespace"),
             Self::Mount(at) => write!(f, "mount on {at}"),
             Self::Fork => f.write_str("fork"),
+            Self::Signal(process) => write!(f, "signal to process {process}"),
+            Self::MessageQueue => f.write_str("message queue"),
         }
     }
 }

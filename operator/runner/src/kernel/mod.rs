@@ -5,6 +5,7 @@
 //! specification of the lock-down.
 
 mod attempt;
+mod landlock;
 mod linux;
 #[cfg(test)]
 pub(crate) mod recorder;
@@ -19,8 +20,10 @@ use rustix::io::Errno;
 use seccompiler::BpfProgram;
 
 pub use attempt::Attempt;
+pub use landlock::landlock_abi;
 pub use linux::{Linux, fork, fork_into};
 
+use crate::grants::Grant;
 use crate::path::AbsolutePath;
 use crate::view::Step;
 
@@ -134,6 +137,21 @@ pub enum Call {
     ClearAmbient,
     /// Empties the effective, permitted and inheritable sets.
     DropCapabilities,
+    /// Orphans below this process become its children.
+    Subreaper,
+    /// The input document, where there is no view that holds it.
+    Input {
+        /// Where.
+        at: AbsolutePath,
+        /// All of it.
+        text: String,
+    },
+    /// From [`Call::Restrict`] on, nothing of files, TCP, signals and abstract sockets is allowed but what is said next.
+    Handle,
+    /// What stays allowed.
+    Allow(Grant),
+    /// Confines this process and all that it will ever start.
+    Restrict,
     /// Installs a seccomp filter for this process and all that it will ever start.
     Filter {
         /// What it answers.
@@ -178,6 +196,12 @@ pub trait Kernel {
     /// What the kernel says.
     fn space(&mut self, at: &AbsolutePath) -> Result<Space, Errno>;
 
+    /// Whose a file is.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    fn owner(&mut self, path: &str) -> Result<u32, Errno>;
+
     /// The process id of this process and of its parent, as it sees them.
     fn identity(&mut self) -> (i32, i32);
 }
@@ -207,6 +231,12 @@ impl fmt::Display for Call {
             Self::DropBounding => f.write_str("drop bounding set"),
             Self::ClearAmbient => f.write_str("clear ambient set"),
             Self::DropCapabilities => f.write_str("drop capabilities"),
+            Self::Subreaper => f.write_str("reaps orphans"),
+            // The length only, as for the texts of a view.
+            Self::Input { at, text } => write!(f, "input {at} ({} bytes)", text.len()),
+            Self::Handle => f.write_str("landlock handles files, tcp, signals, abstract sockets"),
+            Self::Allow(grant) => write!(f, "landlock allows {grant}"),
+            Self::Restrict => f.write_str("landlock restricts"),
             Self::Filter { name, .. } => write!(f, "filter {name}"),
         }
     }

@@ -23,6 +23,7 @@ pub(crate) struct Recorder {
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) status: String,
     pub(crate) mounts: String,
+    pub(crate) owner: u32,
 }
 
 impl Kernel for Recorder {
@@ -75,6 +76,11 @@ impl Kernel for Recorder {
     fn space(&mut self, at: &AbsolutePath) -> Result<Space, Errno> {
         self.log.push(format!("read space {at}"));
         Ok(Space { total: self.scratch_bytes, free: self.scratch_bytes })
+    }
+
+    fn owner(&mut self, path: &str) -> Result<u32, Errno> {
+        self.log.push(format!("read owner of {path}"));
+        Ok(self.owner)
     }
 
     fn identity(&mut self) -> (i32, i32) {

@@ -55,7 +55,8 @@ impl<K: Kernel> Sabotaged<K> {
             | ("limits", Call::Limit(_))
             | ("capabilities", Call::DropCapabilities | Call::DropBounding | Call::ClearAmbient)
             | ("filters", Call::Filter { .. })
-            | ("init", Call::Hide)
+            | ("init" | "hide", Call::Hide)
+            | ("landlock", Call::Handle | Call::Allow(_) | Call::Restrict)
             | ("pin", Call::Build(Step::Pin { .. })) => None,
             ("blocked", Call::Build(Step::Cover { at })) if at.as_str() != "/proc/1" => None,
             ("init", Call::Build(Step::Cover { at })) if at.as_str() == "/proc/1" => None,
@@ -104,6 +105,10 @@ impl<K: Kernel> Kernel for Sabotaged<K> {
 
     fn space(&mut self, at: &AbsolutePath) -> Result<Space, Errno> {
         self.kernel.space(at)
+    }
+
+    fn owner(&mut self, path: &str) -> Result<u32, Errno> {
+        self.kernel.owner(path)
     }
 
     fn identity(&mut self) -> (i32, i32) {

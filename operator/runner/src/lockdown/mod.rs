@@ -3,6 +3,9 @@
 //! Two processes do it. The first of the new namespaces builds the view and stays as their init
 //! ([`isolate`]); its child gives up the rest and becomes the workload ([`lock_down`]). `order.txt` beside this file
 //! is the log of both, checked by a test.
+//!
+//! In the pod's own namespaces, where none can be made (isolation Container), the runner hides first ([`shelter`]), and
+//! Landlock takes the place of the view: `order-in-pod.txt`.
 
 mod files;
 mod limits;
@@ -17,6 +20,8 @@ use thiserror::Error;
 pub use limits::limits;
 pub use namespaces::NAMESPACES;
 
+use self::syscalls::Namespaces;
+use crate::grants::Grant;
 use crate::kernel::{Call, Kernel};
 use crate::path::AbsolutePath;
 use crate::view::Step;
@@ -53,19 +58,29 @@ impl LockdownError {
     }
 }
 
-/// What the init does: its namespaces and the view.
+/// What the init does.
 #[derive(Debug)]
-pub struct Isolation {
-    /// Mapped to itself: the workload has the uid that the pod gave it, and no other exists.
-    pub uid: u32,
-    /// Likewise.
-    pub gid: u32,
-    /// The size of all scratch space.
-    pub disk_bytes: u64,
-    /// The ports of the relay, and the socket over which they are handed out; `None`: the workload has no network.
-    pub relay: Option<(Vec<u16>, i32)>,
-    /// From [`crate::view::plan::plan`].
-    pub steps: Vec<Step>,
+pub enum Isolation {
+    /// Namespaces of its own, and the view.
+    View {
+        /// Mapped to itself: the workload has the uid that the pod gave it, and no other exists.
+        uid: u32,
+        /// Likewise.
+        gid: u32,
+        /// The size of all scratch space.
+        disk_bytes: u64,
+        /// The ports of the relay, and the socket over which they are handed out; `None`: the workload has no network.
+        relay: Option<(Vec<u16>, i32)>,
+        /// From [`crate::view::plan::plan`].
+        steps: Vec<Step>,
+    },
+    /// The pod's namespaces, in which it takes the place of an init.
+    Pod {
+        /// The input document's file.
+        input: AbsolutePath,
+        /// All of it.
+        text: String,
+    },
 }
 
 /// What the workload's process does after that.
@@ -81,6 +96,8 @@ pub struct Confinement {
     pub limits: Vec<crate::kernel::Limit>,
     /// In the view.
     pub working_dir: AbsolutePath,
+    /// What Landlock allows; nothing where a view says what there is.
+    pub landlock: Option<Vec<Grant>>,
     /// From [`syscalls::compile`], in this order.
     pub filters: Vec<(&'static str, BpfProgram)>,
 }
@@ -98,19 +115,36 @@ fn run(kernel: &mut dyn Kernel, calls: impl IntoIterator<Item = Call>) -> Result
     calls.into_iter().try_for_each(|call| kernel.call(&call).map_err(|errno| failed(call, errno)))
 }
 
-/// Makes the namespaces a place of their own and moves into the view. For the first process of [`NAMESPACES`].
+/// Keeps the runner itself out of reach, where it shares the workload's namespaces. Before there is any other process:
+/// all that are made have it from their beginning.
+///
+/// # Errors
+/// [`LockdownError`]: there must be no workload.
+pub fn shelter(kernel: &mut dyn Kernel) -> Result<(), LockdownError> {
+    run(kernel, [Call::Hide])
+}
+
+/// Makes the namespaces a place of their own and moves into the view, for the first process of [`NAMESPACES`]; or takes
+/// the place of an init in the pod's.
 ///
 /// # Errors
 /// [`LockdownError`]: the process must end.
 pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), LockdownError> {
-    let Isolation { uid, gid, disk_bytes, relay, steps } = isolation;
-    // First: without a mapping this process has no rights in its own namespaces.
-    run(kernel, namespaces::identity(*uid, *gid))?;
-    run(kernel, namespaces::settle())?;
-    // While a port below 1024 may be listened on, and before anybody else is here who could.
-    let listen = relay.as_ref().map(|(ports, to)| Call::Listen { ports: ports.clone(), to: *to });
-    run(kernel, listen)?;
-    run(kernel, files::enter_view(*disk_bytes, steps))
+    match isolation {
+        Isolation::View { uid, gid, disk_bytes, relay, steps } => {
+            // First: without a mapping this process has no rights in its own namespaces.
+            run(kernel, namespaces::identity(*uid, *gid))?;
+            run(kernel, namespaces::settle())?;
+            // While a port below 1024 may be listened on, and before anybody else is here who could.
+            let listen = relay.as_ref().map(|(ports, to)| Call::Listen { ports: ports.clone(), to: *to });
+            run(kernel, listen)?;
+            run(kernel, files::enter_view(*disk_bytes, steps))
+        }
+        // First: an orphan that goes past the init is in nobody's sum.
+        Isolation::Pod { input, text } => {
+            run(kernel, [Call::Subreaper, Call::Input { at: input.clone(), text: text.clone() }])
+        }
+    }
 }
 
 /// Gives up what the init keeps no longer than it has to: what [`lock_down`] does about rights, but for the filters,
@@ -118,10 +152,10 @@ pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), Loc
 ///
 /// # Errors
 /// [`LockdownError`]: the process must end.
-pub fn renounce(kernel: &mut dyn Kernel, but: Vec<i32>) -> Result<(), LockdownError> {
+pub fn renounce(kernel: &mut dyn Kernel, namespaces: Namespaces, but: Vec<i32>) -> Result<(), LockdownError> {
     // Hidden: the workload has the same uid, and this process's descriptors lead out.
     run(kernel, [Call::CloseDescriptors { but }, Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel)
+    drop_capabilities(kernel, namespaces)
 }
 
 /// Confines this process, which will execute the command, for good.
@@ -129,7 +163,7 @@ pub fn renounce(kernel: &mut dyn Kernel, but: Vec<i32>) -> Result<(), LockdownEr
 /// # Errors
 /// [`LockdownError`]: the process must end.
 pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Confined, LockdownError> {
-    let Confinement { input, outputs: (output, error), setup, limits, working_dir, filters } = confinement;
+    let Confinement { input, outputs: (output, error), setup, limits, working_dir, landlock, filters } = confinement;
     run(
         kernel,
         [
@@ -146,15 +180,26 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
     // In the view, and with no right that the workload won't have in it but capabilities, which open no folder here:
     // none of its files belongs to anybody else who is mapped.
     run(kernel, [Call::EnterFolder(working_dir), Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel)?;
+    drop_capabilities(kernel, if landlock.is_some() { Namespaces::Pod } else { Namespaces::Own })?;
+    // After the folder was entered and the input opened, and before the filters, which count on it.
+    if let Some(grants) = landlock {
+        run(kernel, [Call::Handle])?;
+        run(kernel, grants.into_iter().map(Call::Allow))?;
+        run(kernel, [Call::Restrict])?;
+    }
     // Last: they refuse what the steps above do.
     run(kernel, filters.into_iter().map(|(name, program)| Call::Filter { name, program }))?;
     Ok(Confined(()))
 }
 
-/// The bounding set first: dropping from it takes a capability.
-fn drop_capabilities(kernel: &mut dyn Kernel) -> Result<(), LockdownError> {
-    run(kernel, [Call::DropBounding, Call::ClearAmbient, Call::DropCapabilities])
+/// The bounding set first: dropping from it takes a capability, of which a namespace of one's own gives all. The pod's
+/// has none, and an empty bounding set, which the proof reads.
+fn drop_capabilities(kernel: &mut dyn Kernel, namespaces: Namespaces) -> Result<(), LockdownError> {
+    match namespaces {
+        Namespaces::Own => run(kernel, [Call::DropBounding])?,
+        Namespaces::Pod => {}
+    }
+    run(kernel, [Call::ClearAmbient, Call::DropCapabilities])
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub enum When {
     NoBit(u8, u64),
     /// Argument `.0` is `.1`.
     Is(u8, u64),
+    /// The bits `.1` of argument `.0` are `.2`.
+    Masked(u8, u64, u64),
     /// Argument `.0` is none of `.1`.
     IsNot(u8, &'static [u64]),
     /// Argument `.0` is `.1`, and argument `.2` is not `.3`.
@@ -92,8 +94,11 @@ const F_SETOWN_EX: u64 = 15;
 const FIOSETOWN: u64 = 0x8901;
 const SIOCSPGRP: u64 = 0x8902;
 
-/// The init of the workload's namespaces.
-const INIT: u64 = 1;
+/// linux/ioprio.h.
+const IOPRIO_WHO_PROCESS: u64 = 1;
+
+/// What of a socket's type is no flag (linux/net.h).
+const SOCKET_TYPE: u64 = 0xf;
 
 /// Denied to every workload.
 pub const ALWAYS: &[SyscallRule] = rules! {
@@ -111,12 +116,6 @@ pub const ALWAYS: &[SyscallRule] = rules! {
     "reaches into other processes":
         SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_process_madvise, SYS_kcmp,
         SYS_pidfd_getfd => Perm;
-    "the init of the same uid holds the CPU time: no signals, no other limits for it":
-        SYS_kill if When::Is(0, INIT), SYS_tkill if When::Is(0, INIT), SYS_tgkill if When::Is(0, INIT),
-        SYS_rt_sigqueueinfo if When::Is(0, INIT), SYS_rt_tgsigqueueinfo if When::Is(0, INIT),
-        SYS_pidfd_open if When::Is(0, INIT), SYS_prlimit64 if When::Is(0, INIT),
-        SYS_sched_setaffinity if When::Is(0, INIT), SYS_sched_setscheduler if When::Is(0, INIT),
-        SYS_sched_setparam if When::Is(0, INIT), SYS_sched_setattr if When::Is(0, INIT) => Perm;
     "makes the kernel send signals, of any number, to any process of the uid: to the init, too":
         SYS_fcntl if When::Is(1, F_SETOWN), SYS_fcntl if When::Is(1, F_SETOWN_EX), SYS_fcntl if When::Is(1, F_SETSIG),
         SYS_ioctl if When::Is(1, FIOSETOWN), SYS_ioctl if When::Is(1, SIOCSPGRP) => Perm;
@@ -136,9 +135,31 @@ pub const ALWAYS: &[SyscallRule] = rules! {
         SYS_personality if When::IsNot(0, &[0, 0xffff_ffff]) => Perm;
     "types into the terminal of whoever watches":
         SYS_ioctl if When::Is(1, libc::TIOCSTI) => Perm;
+};
+
+/// Denied in namespaces of one's own.
+pub const IN_NAMESPACES: &[SyscallRule] = rules! {
     "kinds of network that the network namespace does not hold, or nobody tested":
         SYS_socket if When::IsNot(0, FAMILIES),
         SYS_socket if When::IsButNot(0, libc::AF_NETLINK as u64, 2, libc::NETLINK_ROUTE as u64) => AddressFamily;
+};
+
+/// Denied in the pod's namespaces.
+pub const IN_THE_POD: &[SyscallRule] = rules! {
+    "the network is the pod's, and Landlock lets sockets that are files through": SYS_socket => AddressFamily;
+    "a pair of streams leads nowhere else; datagrams can be sent to any name":
+        SYS_socketpair if When::IsNot(0, &[libc::AF_UNIX as u64]),
+        SYS_socketpair if When::Masked(1, SOCKET_TYPE, libc::SOCK_DGRAM as u64),
+        SYS_socketpair if When::Masked(1, SOCKET_TYPE, libc::SOCK_RAW as u64) => AddressFamily;
+    "shared memory, queues and semaphores of the pod's namespace, outside of every limit of disk":
+        SYS_shmget, SYS_shmat, SYS_shmctl, SYS_semget, SYS_semop, SYS_semtimedop, SYS_semctl,
+        SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl,
+        SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedreceive, SYS_mq_notify, SYS_mq_getsetattr => Perm;
+    "Landlock knows no attributes: they would be written to files that may only be read":
+        SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr => NoSys;
+    "the runner shares the uid: it must not be made to wait":
+        SYS_setpriority if When::IsNot(0, &[libc::PRIO_PROCESS as u64]),
+        SYS_ioprio_set if When::IsNot(0, &[IOPRIO_WHO_PROCESS]) => Perm;
 };
 
 /// Denied where processes may not be created.
@@ -147,24 +168,93 @@ pub const PROCESS_CREATION: &[SyscallRule] = rules! {
         SYS_fork, SYS_vfork, SYS_clone if When::NoBit(0, libc::CLONE_THREAD as u64) => Perm;
 };
 
+/// As [`IN_THE_POD`] says of attributes, by calls that libc has no names for: setxattrat and removexattrat of Linux 6.13,
+/// `file_setattr` of 6.17.
+const NEW_ATTRIBUTES: [i64; 3] = [463, 466, 469];
+
+/// Denied to every workload, about a process of the runner: it has the same uid.
+fn about(process: u64) -> Vec<SyscallRule> {
+    rules! {
+        "a process of the runner, of the same uid, holds the CPU time: no signals, no other limits for it":
+            SYS_kill if When::Is(0, process), SYS_tkill if When::Is(0, process), SYS_tgkill if When::Is(0, process),
+            SYS_rt_sigqueueinfo if When::Is(0, process), SYS_rt_tgsigqueueinfo if When::Is(0, process),
+            SYS_pidfd_open if When::Is(0, process), SYS_prlimit64 if When::Is(0, process),
+            SYS_sched_setaffinity if When::Is(0, process), SYS_sched_setscheduler if When::Is(0, process),
+            SYS_sched_setparam if When::Is(0, process), SYS_sched_setattr if When::Is(0, process) => Perm;
+    }
+    .to_vec()
+}
+
+/// Whose namespaces the workload is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Its own, with the init as their process 1.
+    Own,
+    /// The pod's, with the runner as process 1.
+    Pod,
+}
+
 /// Compiles the filters, in the order in which they are installed.
 ///
 /// # Errors
 /// [`FilterError`]: a bug in the tables.
-pub fn compile(process_creation: ProcessCreation) -> Result<Vec<(&'static str, BpfProgram)>, FilterError> {
+pub fn compile(
+    process_creation: ProcessCreation,
+    namespaces: Namespaces,
+) -> Result<Vec<(&'static str, BpfProgram)>, FilterError> {
     let denied: &[SyscallRule] = match process_creation {
         ProcessCreation::Allowed => &[],
         ProcessCreation::Denied => PROCESS_CREATION,
     };
+    let inside = match namespaces {
+        Namespaces::Own => IN_NAMESPACES,
+        Namespaces::Pod => IN_THE_POD,
+    };
+    let named = |syscall| SyscallRule {
+        syscall,
+        name: "",
+        when: When::Always,
+        answer: Answer::NoSys,
+        because: "Landlock knows no attributes",
+    };
+    let unnamed = NEW_ATTRIBUTES.map(named);
+    let first = about(1);
     // seccompiler has one answer for all rules of a filter, so a filter for each answer. The kernel runs all of them,
     // and a denial by any wins over a permission by another.
-    let of = |answer| ALWAYS.iter().chain(denied).filter(move |rule| rule.answer == answer);
+    let of = |answer| {
+        ALWAYS
+            .iter()
+            .chain(inside)
+            .chain(denied)
+            .chain(&unnamed)
+            .chain(&first)
+            .filter(move |rule| rule.answer == answer)
+    };
     Ok(vec![
         ("other architectures", other_architectures()),
         ("EAFNOSUPPORT", filter(of(Answer::AddressFamily), libc::EAFNOSUPPORT)?),
         ("ENOSYS", filter(of(Answer::NoSys), libc::ENOSYS)?),
         ("EPERM", filter(of(Answer::Perm), libc::EPERM)?),
     ])
+}
+
+/// What is denied about the runner's processes in the pod's namespaces, whose numbers are known late.
+///
+/// # Errors
+/// [`FilterError`]: a bug in the tables.
+pub fn guard(processes: &[i32]) -> Result<(&'static str, BpfProgram), FilterError> {
+    let rules: Vec<_> = processes
+        .iter()
+        .flat_map(|process| {
+            let process = u64::from(process.unsigned_abs());
+            let waits = rules! {
+                "the runner shares the uid: it must not be made to wait":
+                    SYS_setpriority if When::Is(1, process), SYS_ioprio_set if When::Is(1, process) => Perm;
+            };
+            about(process).into_iter().chain(waits.to_vec())
+        })
+        .collect();
+    Ok(("EPERM about the runner", filter(rules.iter(), libc::EPERM)?))
 }
 
 fn filter<'a>(rules: impl Iterator<Item = &'a SyscallRule>, errno: i32) -> Result<BpfProgram, FilterError> {
@@ -192,6 +282,9 @@ fn conditions(when: When) -> Result<Vec<SeccompRule>, BackendError> {
             vec![SeccompRule::new(vec![condition(argument, SeccompCmpOp::MaskedEq(bits), 0)?])?]
         }
         When::Is(argument, value) => vec![SeccompRule::new(vec![condition(argument, SeccompCmpOp::Eq, value)?])?],
+        When::Masked(argument, mask, value) => {
+            vec![SeccompRule::new(vec![condition(argument, SeccompCmpOp::MaskedEq(mask), value)?])?]
+        }
         When::IsNot(argument, values) => {
             let all = values.iter().map(|value| condition(argument, SeccompCmpOp::Ne, *value));
             vec![SeccompRule::new(all.collect::<Result<_, _>>()?)?]
@@ -223,7 +316,7 @@ mod tests {
 
     #[test]
     fn every_syscall_has_one_answer() {
-        for rules in [ALWAYS, PROCESS_CREATION] {
+        for rules in [ALWAYS, PROCESS_CREATION, IN_NAMESPACES, IN_THE_POD, &about(1)] {
             let mut answers = BTreeMap::new();
             for rule in rules {
                 assert_eq!(*answers.entry(rule.syscall).or_insert(rule.answer), rule.answer, "{}", rule.name);
@@ -231,10 +324,22 @@ mod tests {
         }
     }
 
+    /// A rule without conditions beside one with some would be lost: seccompiler takes an empty list for "always".
+    #[test]
+    fn what_is_always_denied_has_no_other_rule() {
+        for inside in [IN_NAMESPACES, IN_THE_POD] {
+            let first = about(1);
+            let all: Vec<_> = ALWAYS.iter().chain(inside).chain(PROCESS_CREATION).chain(&first).collect();
+            for always in all.iter().filter(|rule| rule.when == When::Always) {
+                assert_eq!(all.iter().filter(|rule| rule.syscall == always.syscall).count(), 1, "{}", always.name);
+            }
+        }
+    }
+
     #[test]
     fn process_creation_adds_to_one_filter_only() {
-        let allowed = compile(ProcessCreation::Allowed).unwrap();
-        let denied = compile(ProcessCreation::Denied).unwrap();
+        let allowed = compile(ProcessCreation::Allowed, Namespaces::Own).unwrap();
+        let denied = compile(ProcessCreation::Denied, Namespaces::Own).unwrap();
         let changed: Vec<_> = allowed.iter().zip(&denied).filter(|(a, d)| a.1 != d.1).map(|(a, _)| a.0).collect();
         assert_eq!(changed, ["EPERM"]);
     }

@@ -1,6 +1,7 @@
 use ccos_profile::ProcessCreation;
 
 use super::*;
+use crate::grants::Right;
 use crate::kernel::recorder::Recorder;
 use crate::kernel::{Limit, Resource};
 use crate::view::{Mode, Source};
@@ -18,7 +19,7 @@ fn isolation() -> Isolation {
         Step::Cover { at: path("/proc/1") },
         Step::Scratch { at: path("/tmp"), bits: 0o1777 },
     ];
-    Isolation { uid: 1000, gid: 1000, disk_bytes: 1 << 20, relay: Some((vec![443], 11)), steps }
+    Isolation::View { uid: 1000, gid: 1000, disk_bytes: 1 << 20, relay: Some((vec![443], 11)), steps }
 }
 
 fn confinement() -> Confinement {
@@ -28,8 +29,29 @@ fn confinement() -> Confinement {
         setup: 9,
         limits: vec![Limit { resource: Resource::CpuSeconds, soft: 60, hard: 61 }],
         working_dir: path("/"),
-        filters: syscalls::compile(ProcessCreation::Denied).unwrap(),
+        landlock: None,
+        filters: syscalls::compile(ProcessCreation::Denied, Namespaces::Own).unwrap(),
     }
+}
+
+fn in_pod() -> (Isolation, Confinement) {
+    let grant = |at: &str, is_folder, right| Grant {
+        source: Source { root: "/".to_owned(), path: path(at) },
+        is_folder,
+        right,
+    };
+    let landlock = vec![
+        grant("/usr/lib", true, Right::Read),
+        grant("/tmp", true, Right::Scratch),
+        grant("/dev/null", false, Right::Device),
+        grant("/run/ccos/input.json", false, Right::Read),
+        grant("/app/run", false, Right::Execute),
+        grant("/data", true, Right::Write),
+    ];
+    let mut filters = syscalls::compile(ProcessCreation::Denied, Namespaces::Pod).unwrap();
+    filters.push(syscalls::guard(&[1, 7]).unwrap());
+    let isolation = Isolation::Pod { input: path("/run/ccos/input.json"), text: "{}".to_owned() };
+    (isolation, Confinement { landlock: Some(landlock), filters, ..confinement() })
 }
 
 /// The order is the specification: whoever changes it argues for it.
@@ -40,6 +62,30 @@ fn the_order_is_the_one_that_is_written_down() {
     kernel.log.push("fork".to_owned());
     let _: Confined = lock_down(&mut kernel, confinement()).unwrap();
     assert_eq!(kernel.log.join("\n") + "\n", include_str!("order.txt"));
+}
+
+#[test]
+fn the_order_in_the_pod_is_the_one_that_is_written_down() {
+    let mut kernel = Recorder::default();
+    let (isolation, confinement) = in_pod();
+    shelter(&mut kernel).unwrap();
+    kernel.log.push("fork".to_owned());
+    isolate(&mut kernel, &isolation).unwrap();
+    kernel.log.push("fork".to_owned());
+    let _: Confined = lock_down(&mut kernel, confinement).unwrap();
+    assert_eq!(kernel.log.join("\n") + "\n", include_str!("order-in-pod.txt"));
+}
+
+#[test]
+fn landlock_that_fails_is_the_last_step() {
+    let landlock = include_str!("order-in-pod.txt").lines().filter(|call| call.starts_with("landlock"));
+    for call in landlock.chain(["reaps orphans", "input /run/ccos/input.json (2 bytes)"]) {
+        let mut kernel = Recorder { fails: Some(call.to_owned()), ..Recorder::default() };
+        let (isolation, confinement) = in_pod();
+        let failed = isolate(&mut kernel, &isolation).and_then(|()| lock_down(&mut kernel, confinement)).unwrap_err();
+        assert_eq!(failed, LockdownError::Step { call: call.to_owned(), errno: Errno::PERM });
+        assert_eq!(kernel.log.last().unwrap(), call);
+    }
 }
 
 #[test]
@@ -68,7 +114,7 @@ fn a_step_that_fails_is_the_last() {
 #[test]
 fn the_init_keeps_its_pipes_and_no_right() {
     let mut kernel = Recorder::default();
-    renounce(&mut kernel, vec![3, 4, 5]).unwrap();
+    renounce(&mut kernel, Namespaces::Own, vec![3, 4, 5]).unwrap();
     assert_eq!(
         kernel.log,
         [

@@ -41,6 +41,7 @@ fn probes() -> Probes {
         process_creation: ProcessCreation::Denied,
         granted_names: ["PATH".to_owned()].into(),
         given_names: ["PATH".to_owned()].into(),
+        pod: None,
     }
 }
 
@@ -50,8 +51,15 @@ fn tried(mut kernel: Recorder, probes: &Probes) -> (Result<Vec<Proof>, Confineme
         .call(&Call::MountScratch { bytes: if kernel.scratch_bytes == 0 { 5000 } else { kernel.scratch_bytes } })
         .unwrap();
     let working_dir = path("/");
-    let confinement =
-        Confinement { input: path("/i"), outputs: (1, 2), setup: 3, limits, working_dir, filters: Vec::new() };
+    let confinement = Confinement {
+        input: path("/i"),
+        outputs: (1, 2),
+        setup: 3,
+        limits,
+        working_dir,
+        landlock: None,
+        filters: Vec::new(),
+    };
     let confined = lock_down(&mut kernel, confinement).unwrap();
     kernel.log.clear();
     let answer = prove(&mut kernel, confined, probes).map(|proven| proven.proofs);
@@ -152,4 +160,74 @@ fn what_reads_back_differently_is_named() {
     assert_eq!(read_back(Recorder { scratch_bytes, ..held() }, &probes()), "scratch space: 8192, 1048576");
     let leaks = Probes { given_names: ["PATH".to_owned(), "POD_SECRET".to_owned()].into(), ..probes() };
     assert_eq!(read_back(held(), &leaks), "names beyond the granted ones: , POD_SECRET");
+}
+
+fn in_pod() -> Probes {
+    Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true }), ..probes() }
+}
+
+fn held_in_pod() -> Recorder {
+    Recorder { status: format!("{STATUS}Seccomp_filters:\t6\n"), ..held() }
+}
+
+#[test]
+fn the_same_is_proven_in_the_pod_by_other_mechanisms() {
+    let (proofs, _) = tried(held_in_pod(), &in_pod());
+    let proofs = proofs.unwrap();
+    let fields: Vec<_> = proofs.iter().map(|proof| proof.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [FILES, COMMANDS, NETWORK, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
+    );
+    assert_eq!(proofs[0].mechanism, "Landlock");
+}
+
+#[test]
+fn whatever_gets_through_in_the_pod_is_named_and_ends_the_proof() {
+    let (_, log) = tried(held_in_pod(), &in_pod());
+    let probes_tried: Vec<_> = log.iter().filter_map(|line| line.strip_prefix("try ")).collect();
+    assert!(probes_tried.len() > 30, "{probes_tried:?}");
+    for probe in probes_tried {
+        let kernel = Recorder { lets_through: Some(probe.to_owned()), ..held_in_pod() };
+        match tried(kernel, &in_pod()).0 {
+            Err(ConfinementFailed::GotThrough { probe: named, .. }) => assert_eq!(named, probe),
+            other => panic!("{probe}: {other:?}"),
+        }
+        let kernel = Recorder { answers: Some((probe.to_owned(), Errno::MFILE)), ..held_in_pod() };
+        let (answer, _) = tried(kernel, &in_pod());
+        assert!(matches!(answer, Err(ConfinementFailed::Unclear { errno: Errno::MFILE, .. })), "{probe}: {answer:?}");
+    }
+}
+
+#[test]
+fn what_reads_back_differently_in_the_pod_is_named() {
+    let one_less = Recorder { status: format!("{STATUS}Seccomp_filters:\t5\n"), ..held() };
+    let none = Recorder { status: STATUS.to_owned(), ..held() };
+    let scratch_bytes = 1 << 20;
+    let visible = Recorder { owner: 1000, ..held_in_pod() };
+    let other = Probes { pod: Some(PodProbes { init: 9, filters: 6, is_scratch_writable: true }), ..probes() };
+    for (kernel, probes, expected) in [
+        (one_less, in_pod(), "Seccomp_filters: 6, 5"),
+        (none, in_pod(), "Seccomp_filters: 6, 0"),
+        (visible, in_pod(), "owner of /proc/1/environ: 0, 1000"),
+        (
+            Recorder { scratch_bytes, ..held_in_pod() },
+            in_pod(),
+            "scratch space is at most what is granted: true, false",
+        ),
+        (held_in_pod(), other, "parent process: 9, 1"),
+    ] {
+        match tried(kernel, &probes).0 {
+            Err(ConfinementFailed::ReadBack { what, expected: wanted, found, .. }) => {
+                assert_eq!(format!("{what}: {wanted}, {found}"), expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // Smaller than granted holds, too.
+    let smaller = Recorder { scratch_bytes: 4096, ..held_in_pod() };
+    assert!(tried(smaller, &in_pod()).0.is_ok());
+    let closed = Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: false }), ..probes() };
+    let (_, log) = tried(held_in_pod(), &closed);
+    assert!(log.contains(&"try create /tmp/.ccos-probe".to_owned()), "{log:?}");
 }

@@ -154,6 +154,10 @@ impl Tree for Outside {
 }
 
 impl Sources for Outside {
+    fn device(&self, path: &AbsolutePath) -> Option<u64> {
+        self.stat(path).map(|stat| stat.st_dev)
+    }
+
     fn source(&self, path: &AbsolutePath, whole: bool) -> Source {
         let (root, inner) = self.locate(path);
         let mounted = self.volumes.iter().any(|(mount, _)| mount == path);

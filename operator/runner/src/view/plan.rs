@@ -63,6 +63,8 @@ pub enum PlanError {
 pub trait Sources: Tree {
     /// Where `path` is, outside of the view. `whole`: it is shown with all below it.
     fn source(&self, path: &AbsolutePath, whole: bool) -> Source;
+    /// The file system that holds `path`.
+    fn device(&self, path: &AbsolutePath) -> Option<u64>;
 }
 
 /// Plans the view.

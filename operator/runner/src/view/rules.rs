@@ -271,6 +271,34 @@ impl Rules {
         Access::Hidden
     }
 
+    /// What every workload has, but for [`Rules::fixed`] and the command.
+    pub fn baseline(&self) -> impl Iterator<Item = (&AbsolutePath, Rights)> {
+        self.baseline.iter().map(|grant| (&grant.path, grant.rights))
+    }
+
+    /// What the lists say, with the links of the image followed.
+    pub fn listed(&self) -> impl Iterator<Item = (&AbsolutePath, Rights)> {
+        self.listed.iter().map(|grant| (&grant.path, grant.rights))
+    }
+
+    /// What is blocked, by both names where one is a link.
+    pub fn blocked(&self) -> impl Iterator<Item = &AbsolutePath> {
+        self.blocked.iter()
+    }
+
+    /// Whether `path` is in a volume.
+    #[must_use]
+    pub fn is_in_volume(&self, path: &AbsolutePath) -> bool {
+        self.volume_of(path).is_some()
+    }
+
+    /// Whether `path` is in a library folder of the image.
+    #[must_use]
+    pub fn is_library(&self, path: &AbsolutePath) -> bool {
+        let libraries = self.baseline.iter().filter(|grant| grant.rights == Rights::Execute);
+        libraries.into_iter().any(|grant| self.reaches(&grant.path, path))
+    }
+
     /// Whether `path` may be executed.
     #[must_use]
     pub fn is_executable(&self, path: &AbsolutePath) -> bool {

@@ -2,6 +2,9 @@
 //!
 //! `attack open:/etc/shadow fork connect:10.96.0.1:443` prints
 //! `{"open:/etc/shadow":"ENOENT","fork":"EPERM","connect:10.96.0.1:443":"ENETUNREACH"}`.
+//!
+//! With `--only-others` first, each is followed by ` = ` and an answer: only other answers are printed, and how many were
+//! as expected, so that many attacks fit into one result.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +20,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 
@@ -26,13 +30,28 @@ type Answer = io::Result<Value>;
 
 fn main() {
     let mut answers = Map::new();
-    for attack in std::env::args().skip(1) {
+    let mut arguments = std::env::args().skip(1).peekable();
+    let only_others = arguments.next_if(|first| first == "--only-others").is_some();
+    let mut as_expected = 0;
+    for argument in arguments {
+        let (attack, expected) = match argument.split_once(" = ") {
+            Some((attack, expected)) if only_others => (attack.to_owned(), Some(expected.to_owned())),
+            _ => (argument, None),
+        };
         let (verb, what) = attack.split_once(':').unwrap_or((&attack, ""));
         let answer = match run(verb, what) {
             Ok(value) => value,
             Err(error) => Value::from(name(&error)),
         };
-        answers.insert(attack, answer);
+        let text = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
+        if expected.is_some_and(|expected| expected == text) {
+            as_expected += 1;
+        } else {
+            answers.insert(attack, answer);
+        }
+    }
+    if only_others {
+        answers.insert("as expected".to_owned(), as_expected.into());
     }
     println!("{}", Value::Object(answers));
 }
@@ -97,6 +116,10 @@ fn run(verb: &str, what: &str) -> Answer {
             std::os::unix::fs::symlink(to, at).map(|()| "ok".into())
         }
         "fifo" => last(unsafe { libc::mkfifo(text(what).as_ptr(), 0o600) }.into()).map(|_| "ok".into()),
+        "hardlink" => {
+            let (at, to) = what.split_once('>').unwrap();
+            fs::hard_link(to, at).map(|()| "ok".into())
+        }
         "truncate" => last(unsafe { libc::truncate(text(what).as_ptr(), 0) }.into()).map(|_| "ok".into()),
         "touch" => last(unsafe { libc::utimes(text(what).as_ptr(), std::ptr::null()) }.into()).map(|_| "ok".into()),
         "open-write" => OpenOptions::new().write(true).open(what).map(|_| "ok".into()),
@@ -185,6 +208,11 @@ fn run(verb: &str, what: &str) -> Answer {
             }
             Ok(Value::from(written))
         }
+        "eat" => {
+            let mut eaten = vec![0_u8; what.parse::<usize>().unwrap() << 20];
+            eaten.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+            Ok(eaten.len().into())
+        }
         "huge" => {
             let mut file = File::create(what)?;
             loop {
@@ -247,6 +275,37 @@ fn run(verb: &str, what: &str) -> Answer {
         "socket" => {
             let numbers: Vec<i32> = what.split(',').map(|number| number.parse().unwrap()).collect();
             last(unsafe { libc::socket(numbers[0], numbers[1], numbers[2]) }.into()).map(|_| "ok".into())
+        }
+        "socketpair" => {
+            let (mut pair, kind) = ([0; 2], what.parse().unwrap());
+            last(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, pair.as_mut_ptr()) }.into()).map(|_| "ok".into())
+        }
+        // A socket of the machine's that has a name, but no file.
+        "abstract" => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(what)?;
+            std::os::unix::net::UnixStream::connect_addr(&address).map(|_| "ok".into())
+        }
+        "init" => {
+            // What kill(2), prlimit(2) and others say of the parent, which counts the time.
+            let parent = unsafe { libc::getppid() };
+            let mut limit: libc::rlimit = unsafe { std::mem::zeroed() };
+            let answer: i64 = match what {
+                "kill" => unsafe { libc::kill(parent, libc::SIGKILL) }.into(),
+                "limit" => unsafe { libc::prlimit(parent, libc::RLIMIT_CPU, std::ptr::null(), &raw mut limit) }.into(),
+                "nice" => unsafe { libc::setpriority(libc::PRIO_PROCESS, parent.unsigned_abs(), 19) }.into(),
+                "trace" => unsafe { libc::ptrace(libc::PTRACE_SEIZE, parent, 0, 0) },
+                "environ" => return run("open", &format!("/proc/{parent}/environ")),
+                "fd" => return run("list", &format!("/proc/{parent}/fd")),
+                "root" => return run("list", &format!("/proc/{parent}/root")),
+                other => panic!("no {other}"),
+            };
+            last(answer).map(|_| "ok".into())
+        }
+        "attribute" => {
+            let size = 1;
+            let name = c"user.ccos".as_ptr();
+            last(unsafe { libc::setxattr(text(what).as_ptr(), name, c"x".as_ptr().cast(), size, 0) }.into())
+                .map(|_| "ok".into())
         }
         "loopback" => {
             let server = std::net::TcpListener::bind("127.0.7.1:443")?;

@@ -1,5 +1,8 @@
 //! A pod of the runner in gVisor, without Kubernetes.
 
+#![allow(dead_code, reason = "each lane uses its part")]
+
+mod contained;
 mod proxy;
 
 use std::fs;
@@ -28,6 +31,8 @@ pub(crate) struct Pod {
     networked: bool,
     debian: bool,
     proxy: Option<Proxy>,
+    contained: bool,
+    oversized: u64,
 }
 
 /// What came of it.
@@ -74,6 +79,8 @@ impl Pod {
             networked: false,
             debian: false,
             proxy: None,
+            contained: false,
+            oversized: 1,
         }
     }
 
@@ -140,7 +147,8 @@ impl Pod {
     }
 
     pub(crate) fn volume(self, name: &str, mount_path: &str) -> Self {
-        let volume = json!([{"source": format!("/ccos/volumes/{name}"), "mountPath": mount_path}]);
+        let source = if self.contained { mount_path.to_owned() } else { format!("/ccos/volumes/{name}") };
+        let volume = json!([{"source": source, "mountPath": mount_path}]);
         self.set("/volumes", volume)
     }
 
@@ -183,7 +191,16 @@ impl Pod {
         self
     }
 
+    /// The scratch space is larger than the profile says.
+    pub(crate) fn oversized(mut self) -> Self {
+        self.oversized = 4;
+        self
+    }
+
     pub(crate) fn run(self) -> Run {
+        if self.contained {
+            return self.run_contained();
+        }
         let folder = std::env::temp_dir().join(&self.name);
         self.write_bundle(&folder);
         let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
@@ -202,8 +219,13 @@ impl Pod {
             inside(&["link", "set", "pod0", "up"]);
             inside(&["link", "set", "nobody0", "up"]);
             if let Some(proxy) = &self.proxy {
-                inside(&["address", "add", "10.255.255.1/24", "dev", "nobody0"]);
-                proxy.start(&self.name);
+                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+                let world = format!("{}-w", self.name);
+                ip(&["netns", "add", &world]);
+                inside(&["link", "set", "nobody0", "netns", &world]);
+                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+                proxy.start(&world);
             }
             inside(&["route", "add", "default", "via", "10.255.255.1"]);
         }
@@ -219,6 +241,9 @@ impl Pod {
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
             ip(&["netns", "delete", &self.name]);
+            if self.proxy.is_some() {
+                ip(&["netns", "delete", &format!("{}-w", self.name)]);
+            }
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
@@ -260,16 +285,7 @@ impl Pod {
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("termination-log"), "").unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
-        if self.debian {
-            make("image/usr");
-            make("image/etc");
-            for name in ["bin", "lib", "lib64"] {
-                symlink(format!("usr/{name}"), folder.join("image").join(name)).unwrap();
-            }
-            fs::copy("/etc/ld.so.cache", folder.join("image/etc/ld.so.cache")).unwrap();
-        } else {
-            Self::write_image(&folder.join("image"));
-        }
+        self.fill_image(folder);
         make("egress");
         fs::write(folder.join("egress/token"), "t0ken\n").unwrap();
         make("references/0");
@@ -306,6 +322,20 @@ impl Pod {
             config["mounts"].as_array_mut().unwrap().push(usr);
         }
         fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    }
+
+    fn fill_image(&self, folder: &Path) {
+        let make = |path: &str| fs::create_dir_all(folder.join(path)).unwrap();
+        if self.debian {
+            make("image/usr");
+            make("image/etc");
+            for name in ["bin", "lib", "lib64"] {
+                symlink(format!("usr/{name}"), folder.join("image").join(name)).unwrap();
+            }
+            fs::copy("/etc/ld.so.cache", folder.join("image/etc/ld.so.cache")).unwrap();
+        } else {
+            Self::write_image(&folder.join("image"));
+        }
     }
 
     fn write_image(image: &Path) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Fault;
+use super::{Fault, pattern};
 
 /// How deep schemas may be nested, references followed.
 const DEPTH_LIMIT: usize = 48;
@@ -86,6 +86,8 @@ struct Node {
 pub(super) struct Walk {
     nodes: BTreeMap<String, Node>,
     patterns: usize,
+    /// What the patterns that were compiled weigh together.
+    compiled: usize,
     faults: Vec<Fault>,
 }
 
@@ -165,10 +167,7 @@ impl Walk {
                     format!("is not checked, and would be ignored; use pattern, or one of {}", FORMATS.join(", "));
                 self.fault(&here, message);
             }
-            (Holds::Pattern, Value::String(_)) => {
-                self.patterns += 1;
-                node.own += 1;
-            }
+            (Holds::Pattern, Value::String(text)) => node.own += self.pattern(&here, text),
             (Holds::Draft, Value::String(draft)) if draft.trim_end_matches('#') == DRAFT => {}
             (Holds::Draft, _) => self.fault(&here, format!("expected {DRAFT}, or nothing, which is the same")),
             (Holds::Schemas | Holds::ListOfSchemas | Holds::Reference | Holds::Pattern, _) => {
@@ -181,12 +180,33 @@ impl Walk {
         for (name, schema) in schemas {
             let here = child(at, name);
             self.schema(&here, schema, depth + 1);
+            if keyword == "patternProperties" {
+                node.own += self.pattern(&here, name);
+            }
             // Definitions apply where they are referred to.
             if !matches!(keyword, "$defs" | "definitions") {
                 node.applies.push(here);
             }
-            if keyword == "patternProperties" {
-                self.patterns += 1;
+        }
+    }
+
+    /// What a pattern weighs. Beyond what there may be of them, none is compiled.
+    fn pattern(&mut self, at: &str, text: &str) -> usize {
+        self.patterns += 1;
+        if self.patterns > PATTERNS_LIMIT || self.compiled > WEIGHT_LIMIT {
+            return 0;
+        }
+        match pattern::weight(text) {
+            Ok(weight) => {
+                self.compiled += weight;
+                if self.compiled > WEIGHT_LIMIT {
+                    self.fault(at, "all patterns together are too large: shorten them, or their repetitions");
+                }
+                weight
+            }
+            Err(message) => {
+                self.fault(at, message);
+                0
             }
         }
     }

@@ -4,7 +4,7 @@ use semver::Version;
 use serde::Deserialize;
 
 use super::{By, Suspect};
-use crate::image::Digest;
+use crate::image::{Digest, Image};
 
 /// How much of a summary is told.
 const SUMMARY: usize = 200;
@@ -204,7 +204,12 @@ impl TryFrom<WirePackage> for Package {
                 }
                 None => Self::Provider { namespace: None, name },
             }),
-            "OCI" => Ok(Self::Repository(name)),
+            // In the one spelling that images are compared in.
+            "OCI" => match Image::parse(&name) {
+                Ok(image) if image.is_name_only() => Ok(Self::Repository(image.repository())),
+                Ok(_) => Err(format!(".package.name {name:?}: expected a registry and a name, without tag and digest")),
+                Err(error) => Err(format!(".package.name {name:?}: {error}")),
+            },
             other => Err(format!(
                 ".package.ecosystem {other:?}: expected ccos, with a provider's name, or OCI, with an image's registry and name"
             )),

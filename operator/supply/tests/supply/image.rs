@@ -9,6 +9,13 @@ fn a_reference_is_a_registry_a_name_and_a_tag_or_a_digest() {
         ("registry.example.com:5000/a/weather", "registry.example.com:5000/a/weather", Some("latest")),
         ("10.245.0.2:5000/weather:v1", "10.245.0.2:5000/weather", Some("v1")),
         ("busybox", "docker.io/library/busybox", Some("latest")),
+        // Spellings that lead to the same image.
+        ("GHCR.io/evil/x:1", "ghcr.io/evil/x", Some("1")),
+        ("ghcr.io:443/evil/x:1", "ghcr.io/evil/x", Some("1")),
+        ("registry-1.docker.io/library/busybox", "docker.io/library/busybox", Some("latest")),
+        ("index.docker.io/busybox", "docker.io/library/busybox", Some("latest")),
+        ("Docker.io:443/busybox", "docker.io/library/busybox", Some("latest")),
+        ("docker.io/evil/x", "docker.io/evil/x", Some("latest")),
     ] {
         let image = Image::parse(text).unwrap();
         assert_eq!((image.repository().as_str(), image.tag(), image.digest()), (repository, tag, None), "{text}");

@@ -131,6 +131,36 @@ fn a_check_that_would_take_long_is_not_begun_and_one_that_is_begun_is_short() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
+/// A pattern of some thousand states is linear, and yet each byte costs what the states are: two dozen of them on a few
+/// hundred kilobytes would keep a processor busy for minutes.
+#[test]
+fn a_large_pattern_weighs_what_it_costs() {
+    let large = |count: usize| json!({"allOf": vec![json!({"not": {"pattern": "[a-y]{600}[A-Z]"}}); count]});
+    let started = Instant::now();
+    let text = json!("a".repeat(20_000));
+    match Schema::parse(&large(24).to_string()) {
+        Ok(schema) => assert!(faults(&schema, &text)[0].1.contains("are too many for this schema")),
+        Err(found) => assert!(found[0].message.contains("all patterns together are too large"), "{found:?}"),
+    }
+    assert!(faults(&schema(&large(1)), &text)[0].1.contains("are too many for this schema"));
+    // As the names of properties, too.
+    let names = schema(&json!({"patternProperties": {"[a-y]{600}[A-Z]": false}}));
+    assert!(faults(&names, &json!({"a".repeat(20_000): 1}))[0].1.contains("are too many for this schema"));
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // The most of what is let through.
+    for (count, repeated, bytes) in [(1, 600, 4_800), (2, 250, 4_800), (1, 8, 150_000)] {
+        let pattern = json!({"not": {"pattern": format!("(a|b)*[a-y]{{{repeated}}}[A-Z]")}});
+        let schema = schema(&json!({"allOf": vec![pattern; count]}));
+        let started = Instant::now();
+        assert_eq!(faults(&schema, &json!("ab".repeat(bytes / 2))), [], "{repeated}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{repeated}: {:?}", started.elapsed());
+    }
+    // What people write weighs little.
+    for usual in ["^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "^[^/]{1,63}$", r"^\d{4}-\d{2}-\d{2}$", r"^(\w+\.)+\w{2,8}$"] {
+        assert_eq!(faults(&schema(&json!({"not": {"pattern": usual}})), &json!("!/".repeat(5_000))), [], "{usual}");
+    }
+}
+
 #[test]
 fn formats_are_checked_and_not_only_noted() {
     let schema = schema(&json!({"format": "ipv4"}));

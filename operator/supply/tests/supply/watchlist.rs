@@ -43,6 +43,8 @@ fn a_name_an_image_a_digest_and_a_publisher_are_recognised() {
         (package("ccos", "weathers"), None),
         (package("OCI", "registry.example.com/weather"), Some(By::Image)),
         (package("OCI", "registry.example.com/weather2"), None),
+        (package("OCI", "Registry.Example.com:443/weather"), Some(By::Image)),
+        (package("OCI", "registry.example.com:5000/weather"), None),
         (ours(json!({"digests": [other, DIGEST]})), Some(By::Digest)),
         (ours(json!({"digests": [other]})), None),
         (ours(json!({"publishers": [{"issuer": "https://issuer.example.com"}]})), Some(By::Publisher)),

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::{Cause, CheckFormat, Checked, Verdict};
 use crate::PrintError;
-use crate::printable::printable;
+use crate::input::{Fault, Place};
+use crate::printable::{line, printable};
 
 /// Prints what was decided. Nothing is decided of an input with faults; the formats that have a place for faults print
 /// those.
@@ -22,11 +23,15 @@ pub(super) fn print(
     out: &mut dyn Write,
 ) -> Result<(), PrintError> {
     match format {
-        CheckFormat::Text | CheckFormat::Json if !checked.faults.is_empty() => {}
+        CheckFormat::Text if !checked.faults.is_empty() => {}
         CheckFormat::Text => text(&checked.verdicts, out)?,
         CheckFormat::Json => {
-            let reports: Vec<Report<'_>> = checked.verdicts.iter().map(Report::of).collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&reports).map_err(PrintError::format)?)?;
+            let text = if checked.faults.is_empty() {
+                serde_json::to_string_pretty(&checked.verdicts.iter().map(Report::of).collect::<Vec<_>>())
+            } else {
+                serde_json::to_string_pretty(&checked.faults.iter().map(Invalid::of).collect::<Vec<_>>())
+            };
+            writeln!(out, "{}", text.map_err(PrintError::format)?)?;
         }
         CheckFormat::Junit => {
             out.write_all(junit::report(checked).to_string().map_err(PrintError::format)?.as_bytes())?;
@@ -47,8 +52,8 @@ pub(super) fn print(
 fn text(verdicts: &[Verdict], out: &mut dyn Write) -> Result<(), PrintError> {
     for Verdict { subject, context: _, place: _, causes: _, rejection } in verdicts {
         match rejection {
-            None => writeln!(out, "allowed  {}", printable(subject))?,
-            Some(text) => writeln!(out, "denied   {}: {}", printable(subject), printable(text))?,
+            None => writeln!(out, "allowed  {}", line(subject))?,
+            Some(text) => writeln!(out, "denied   {}: {}", line(subject), printable(text))?,
         }
     }
     Ok(())
@@ -63,6 +68,27 @@ struct Report<'a> {
     line: Option<u64>,
     allowed: bool,
     causes: &'a [Cause],
+}
+
+/// Instead, of what can't be understood.
+#[derive(Serialize)]
+struct Invalid<'a> {
+    file: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    object: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    error: &'a str,
+}
+
+impl<'a> Invalid<'a> {
+    fn of(fault: &'a Fault) -> Self {
+        let Fault { place, field, message } = fault;
+        let Place { file, line, template: _, object } = place;
+        Self { file, line: *line, object, field: field.as_deref(), error: message }
+    }
 }
 
 impl<'a> Report<'a> {

@@ -31,7 +31,7 @@ pub(super) fn reports(checked: &Checked, now: Timestamp) -> Vec<Report> {
         if verdict.is_allowed() {
             add(place, finding(context, Outcome::Pass, place));
         }
-        for Cause { field, reason, message, place, origin: _ } in causes {
+        for Cause { field, reason, message, place, origin: _, required_by: _ } in causes {
             let finding = Finding {
                 rule: Some((*reason).to_owned()),
                 message: Some(format!("{field}: {message}")),

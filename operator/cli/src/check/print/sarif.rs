@@ -13,6 +13,12 @@ use crate::input::{Fault, Place};
 /// The rule of what can't be understood.
 const INVALID: &str = "Invalid";
 
+/// What to do about what is missing: it may well be in the cluster.
+const OFFLINE: [(&str, &str); 2] = [
+    ("ContextNotFound", "give the file of the context to `ccos check`, too, or correct contextRef"),
+    ("CapabilityNotFound", "give the file of the provider to `ccos check`, too, or correct capabilityRef"),
+];
+
 #[derive(Serialize)]
 pub(super) struct Log {
     #[serde(rename = "$schema")]
@@ -131,7 +137,8 @@ impl Rules {
         *self.known.entry(id).or_insert_with(|| {
             let meaning = Reason::ALL.iter().find(|reason| reason.as_str() == id).map(|reason| reason.meaning().trim());
             let meaning = meaning.unwrap_or("An object or a file can't be understood.");
-            let help = advice::named(id).map(|text| Message { text: text.to_owned() });
+            let offline = OFFLINE.iter().find(|(reason, _)| *reason == id).map(|(_, advice)| *advice);
+            let help = offline.or_else(|| advice::named(id)).map(|text| Message { text: text.to_owned() });
             self.all.push(Rule { id, short_description: Message { text: meaning.to_owned() }, help });
             self.all.len() - 1
         })
@@ -140,25 +147,30 @@ impl Rules {
     fn invalid(&mut self, fault: &Fault) -> Finding {
         let Fault { place, field, message } = fault;
         let text = field.as_ref().map_or_else(|| message.clone(), |field| format!("{field}: {message}"));
-        self.finding(INVALID, text, Location::of(place, field.as_deref()), Vec::new())
+        self.finding(INVALID, &text, Location::of(place, field.as_deref()), Vec::new())
     }
 
     fn denied(&mut self, verdict: &Verdict, cause: &Cause) -> Finding {
-        let Cause { field, reason, message, place, origin } = cause;
+        let Cause { field, reason, message, place, origin, required_by } = cause;
         let text = format!("{} is denied: {field}: {message}", verdict.place.object);
         let said_by = |place: &Place| Location {
-            message: Some(Message { text: format!("{} says so", place.object) }),
+            message: Some(Message {
+                text: plain(&match required_by {
+                    Some(capability) => format!("required here, by {capability}"),
+                    None => format!("{} says so", place.object),
+                }),
+            }),
             ..Location::of(place, None)
         };
-        self.finding(reason, text, Location::of(place, Some(field)), origin.iter().map(said_by).collect())
+        self.finding(reason, &text, Location::of(place, Some(field)), origin.iter().map(said_by).collect())
     }
 
-    fn finding(&mut self, id: &'static str, text: String, location: Location, related: Vec<Location>) -> Finding {
+    fn finding(&mut self, id: &'static str, text: &str, location: Location, related: Vec<Location>) -> Finding {
         Finding {
             rule_id: id,
             rule_index: self.index(id),
             level: "error",
-            message: Message { text },
+            message: Message { text: plain(text) },
             locations: [location],
             related_locations: related,
         }
@@ -187,6 +199,11 @@ impl Location {
             message: None,
         }
     }
+}
+
+/// A text without links: `[text](target)` in a message is one, and what is in files may say so (SARIF 2.1.0, 3.11.6).
+fn plain(text: &str) -> String {
+    text.replace("](", "] (")
 }
 
 /// A path as a reference by RFC 3986.

@@ -10,6 +10,11 @@ impl Sources for Written {
     fn source(&self, path: &AbsolutePath, _: bool) -> Source {
         Source { root: "outside".to_owned(), path: path.clone() }
     }
+
+    fn device(&self, path: &AbsolutePath) -> Option<u64> {
+        // A file system for each folder of the root.
+        path.segments().next().map(|first| first.bytes().map(u64::from).sum())
+    }
 }
 
 fn path(text: &str) -> AbsolutePath {
@@ -25,6 +30,7 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
     let profile = Profile {
         version: VERSION,
         image_root: "/ccos/image".to_owned(),
+        landlock_abi: None,
         command: vec!["/app/run".to_owned()],
         working_dir: None,
         files: Files { read: list("read"), write: list("write"), execute: list("execute"), blocked: list("blocked") },
