@@ -8,7 +8,7 @@
     reason = "tests and their helpers"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use ccos_e2e::fixture::pod;
@@ -47,12 +47,18 @@ impl Endpoint {
     fn post(&self, token: Option<&str>, body: &str) -> (String, String) {
         let authorization =
             token.map_or_else(|| "X-None: x".to_owned(), |token| format!("Authorization: Bearer {token}"));
-        let answer = Command::new("curl")
+        // Not as an argument: those have a bound.
+        let mut curl = Command::new("curl")
             .args(["--silent", "--insecure", "--max-time", "20", "--write-out", "\n%{http_code}"])
-            .args(["--header", &authorization, "--data-binary", body])
+            .args(["--header", &authorization, "--data-binary", "@-"])
             .arg(format!("https://{}/v1/report", self.address))
-            .output()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
             .unwrap();
+        // It may be refused before it is read to its end.
+        drop(curl.stdin.take().unwrap().write_all(body.as_bytes()));
+        let answer = curl.wait_with_output().unwrap();
         let text = String::from_utf8(answer.stdout).unwrap();
         let (said, status) = text.rsplit_once('\n').unwrap();
         (status.to_owned(), said.to_owned())
