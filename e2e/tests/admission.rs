@@ -484,7 +484,7 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
         // By Pod Security first, where a namespace has that.
         (&ns.name, with("/spec/volumes", json!([{"name": "node", "hostPath": {"path": "/"}}])), "forbidden"),
         (&ns.name, with("/spec/volumes", json!([{"name": "pod", "downwardAPI": {}}])), "volumes of images"),
-        (&ns.name, with("/spec/volumes", json!([{"name": "net", "nfs": {"server": "a", "path": "/"}}])), "volumes of"),
+        (&ns.name, with("/spec/volumes", json!([{"name": "net", "nfs": {"server": "a", "path": "/"}}])), "forbidden"),
         (&ns.name, token("https://kubernetes.default.svc"), "those for the operator itself"),
         (&ns.name, projected(json!([{"secret": {"name": "keys"}}])), "those for the operator itself"),
         ("kube-system", quota("ccos-executions", &json!({"hard": {"pods": "0"}})), "only quotas of executions"),

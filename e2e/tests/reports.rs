@@ -145,10 +145,13 @@ fn nobody_reports_for_another() {
     }
     // What the pod itself may do, an administrator can, who makes tokens for it: so it was the token that was missing.
     let own = token(&ns, "ccos-report", Some(&victim.child()));
-    for (body, status) in [("", "400"), ("{}", "400"), (&"[".repeat(3 << 20), "413")] {
+    for body in ["", "{}"] {
         let answer = endpoint.post(Some(&own), body);
-        assert_eq!(answer.0, status, "{answer:?}");
+        assert_eq!(answer.0, "400", "{answer:?}");
     }
+    // It is not read to its end, so that curl may find the connection closed before it finds the answer.
+    let answer = endpoint.post(Some(&own), &"[".repeat(3 << 20));
+    assert!(["413", "000"].contains(&answer.0.as_str()), "{answer:?}");
     assert_eq!(endpoint.post(Some(&own), &forged).0, "200");
     assert_eq!(*victim.completes().result(), json!("forged"));
     // The first word counts, and a token is worth nothing when its pod is gone.
