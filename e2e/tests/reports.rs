@@ -156,7 +156,9 @@ fn nobody_reports_for_another() {
     assert_eq!(*victim.completes().result(), json!("forged"));
     // The first word counts, and a token is worth nothing when its pod is gone.
     ns.kubectl(["delete", "pod", &victim.child(), "--now"]);
-    assert_eq!(endpoint.post(Some(&own), &forged).0, "401");
+    // The API server may believe the token for some seconds more, but there is no such pod.
+    let answer = endpoint.post(Some(&own), &forged);
+    assert!(["401", "404"].contains(&answer.0.as_str()), "{answer:?}");
 }
 
 #[test]
