@@ -17,7 +17,11 @@ const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(20);
 
 /// Between two tries: another replica may lead by then.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// For the first connection; each later one has twice as long. Network policies of a new pod are applied late, and what is
+/// dropped until then would be sent again only after a second.
+const CONNECT: Duration = Duration::from_millis(250);
 
 /// Of an answer that is shown in a message.
 const MOST_ANSWER_BYTES: u64 = 4096;
@@ -66,12 +70,14 @@ fn without_result(report: Report, end: End, message: String) -> Report {
 pub fn post(to: &ReportTo, text: &str, patience: Duration) -> Result<(), Refusal> {
     let deadline = Instant::now() + patience;
     let agent = agent(to)?;
+    let mut connect = CONNECT;
     loop {
-        match attempt(&agent, to, text, deadline) {
+        match attempt(&agent, to, text, connect, deadline) {
             Ok(answer) => return answer,
             Err(why) if Instant::now() + PAUSE >= deadline => return Err(Refusal::Lost(why)),
             Err(_) => std::thread::sleep(PAUSE),
         }
+        connect = connect.saturating_mul(2);
     }
 }
 
@@ -94,7 +100,13 @@ fn agent(to: &ReportTo) -> Result<ureq::Agent, Refusal> {
 }
 
 /// One try. The outer error is worth another.
-fn attempt(agent: &ureq::Agent, to: &ReportTo, text: &str, deadline: Instant) -> Result<Result<(), Refusal>, String> {
+fn attempt(
+    agent: &ureq::Agent,
+    to: &ReportTo,
+    text: &str,
+    connect: Duration,
+    deadline: Instant,
+) -> Result<Result<(), Refusal>, String> {
     // Each time: the kubelet renews it.
     let token =
         std::fs::read_to_string(place::REPORT_TOKEN).map_err(|error| format!("{}: {error}", place::REPORT_TOKEN))?;
@@ -103,6 +115,7 @@ fn attempt(agent: &ureq::Agent, to: &ReportTo, text: &str, deadline: Instant) ->
         .header("Authorization", format!("Bearer {}", token.trim()))
         .header("Content-Type", "application/json")
         .config()
+        .timeout_connect(Some(connect))
         .timeout_global(Some(deadline.saturating_duration_since(Instant::now())))
         .build()
         .send(text);

@@ -80,7 +80,7 @@ fn grants() -> impl ccos_e2e::fixture::Fixture {
     for number in 0..10 {
         context = context.reads(&format!("/data/{number}/**")).writes(&format!("/workspace/{number}/**"));
     }
-    context.environment("LANG").set("spec.limits", json!({"memory": "512Mi", "cpu": "500m", "wallTime": "5m"}))
+    context.environment("LANG").set("limits", json!({"memory": "512Mi", "cpu": "500m", "wallTime": "5m"}))
 }
 
 fn provider() -> impl ccos_e2e::fixture::Fixture {
