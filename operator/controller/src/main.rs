@@ -19,6 +19,7 @@ mod reports;
 mod rescan;
 mod rights;
 mod serve;
+mod service;
 mod supply;
 mod triggers;
 mod turn;

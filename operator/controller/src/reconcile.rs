@@ -1,11 +1,11 @@
 //! The whole story of an execution, each time from what is there now.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build;
-use ccos_plan::build::egress::Proxy;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
@@ -134,7 +134,7 @@ async fn begin(cached: &CapabilityExecution, ctx: &Ctx, now: Timestamp) -> Resul
     if let Turn::Wait(wait) = turn.unwrap_or_else(gone) {
         return hold(object, ctx, &granted, WaitReason::CapacityExhausted, &wait.message, now).await;
     }
-    let started = start(object, ctx, &granted, (&found, proxy.as_ref()), now).await;
+    let started = start(object, ctx, &granted, (&found, proxy), now).await;
     if !matches!(&started, Ok(Started::Pod)) {
         ctx.queue.release(&uid(object));
         ctx.waker.peers(object);
@@ -170,7 +170,7 @@ async fn start(
     object: &CapabilityExecution,
     ctx: &Ctx,
     granted: &Granted,
-    (found, proxy): (&References, Option<&Proxy>),
+    (found, proxy): (&References, Option<SocketAddr>),
     now: Timestamp,
 ) -> Result<Started, Error> {
     let Some(children) = step::children(object, granted, found, &ctx.cluster, (&ctx.operator, proxy)) else {

@@ -10,6 +10,8 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
+use crate::service::address;
+
 /// Of the Service in front of the endpoint, which the chart makes.
 const SERVICE: &str = "ccos-report";
 /// Of the Secret with the key, which the chart makes, empty: so that the controller needs no right to make Secrets.
@@ -20,8 +22,8 @@ const SECRET: &str = "ccos-report-tls";
 pub(crate) enum ReportTlsError {
     #[error("cannot {what}")]
     Api { what: &'static str, source: kube::Error },
-    #[error("Service {SERVICE:?} has no IP address, but {0:?}")]
-    Address(String),
+    #[error("Service {SERVICE:?} {0}")]
+    Address(&'static str),
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
 }
@@ -40,8 +42,7 @@ pub(crate) async fn serving(client: &Client, namespace: &str) -> Result<Serving,
     let services: Api<Service> = Api::namespaced(client.clone(), namespace);
     let read = |what| move |source| ReportTlsError::Api { what, source };
     let service = services.get(SERVICE).await.map_err(read("read Service \"ccos-report\""))?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).unwrap_or_default();
-    let address: IpAddr = address.parse().map_err(|_| ReportTlsError::Address(address))?;
+    let address = address(Some(&service)).map_err(ReportTlsError::Address)?;
 
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut secret = secrets.get(SECRET).await.map_err(read("read Secret \"ccos-report-tls\""))?;

@@ -8,6 +8,7 @@ use ccos_profile::egress::{Denial, MAX_DENIALS, MAX_TARGET, Refusal, Usage};
 
 use crate::decide::Grants;
 use crate::pace::Pace;
+use crate::shown::escaped;
 
 /// Connections at one time of an execution that has no bound of its own.
 pub const MAX_CONNECTIONS: u32 = 256;
@@ -89,7 +90,7 @@ impl Account {
 
     /// Notes a refusal, and says how often there was this one, or one that found no room.
     pub fn refused(&self, reason: Refusal, target: &str) -> u64 {
-        let target: String = target.escape_debug().take(MAX_TARGET).collect();
+        let target = escaped(target, MAX_TARGET);
         let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(denial) =
             denials.kept.iter_mut().find(|denial| (denial.reason, &denial.target) == (reason, &target))

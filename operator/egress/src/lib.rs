@@ -21,3 +21,4 @@ pub mod pace;
 pub mod pump;
 pub mod resolve;
 pub mod serve;
+mod shown;

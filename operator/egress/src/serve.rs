@@ -25,6 +25,10 @@ use crate::identify::{Execution, Identify};
 use crate::metrics::Metrics;
 use crate::pump::{End, Tunnel, pump};
 use crate::resolve::Resolve;
+use crate::shown::escaped;
+
+/// Characters of a target or a message in the log.
+const MAX_SHOWN: usize = 512;
 use answer::{Refused, establish, refuse};
 use lobby::Lobby;
 
@@ -295,7 +299,7 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
         let count = execution.account.refused(refused.refusal, target);
         if count.is_power_of_two() {
             let Execution { namespace, pod, uid, .. } = execution;
-            let (target, message) = (escaped(target), escaped(&refused.message));
+            let (target, message) = (escaped(target, MAX_SHOWN), escaped(&refused.message, MAX_SHOWN));
             info!(namespace, pod, uid, target, reason = refused.refusal.token(), message, count, "refused");
         }
     }
@@ -357,8 +361,4 @@ async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Re
             Head::Complete(request, length) => return Ok((request, bytes.split_off(length))),
         }
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.escape_debug().take(512).collect()
 }

@@ -1,5 +1,7 @@
 //! What to do next with an execution, from what was found. The controller does it and looks again.
 
+use std::net::SocketAddr;
+
 use ccos_crds::execution::DesiredState;
 use ccos_crds::{CapabilityExecution, conditions};
 use ccos_policy::{Decision, Denials, OnExpiry, Reason, Use};
@@ -104,7 +106,7 @@ pub fn children(
     granted: &Granted,
     found: &References,
     cluster: &ClusterProfile,
-    (operator, proxy): (&Operator, Option<&build::egress::Proxy>),
+    (operator, proxy): (&Operator, Option<SocketAddr>),
 ) -> Option<build::Children> {
     let context = found.context.as_ref()?;
     let provider = found.provider.as_ref()?;

@@ -9,6 +9,7 @@ use ccos_policy::HostName;
 use ccos_profile::egress::Refusal;
 
 use super::{Cut, MAX_HELD};
+use crate::shown::escaped;
 
 /// Headers of a request.
 const MAX_HEADERS: usize = 100;
@@ -150,7 +151,7 @@ fn authority(text: &str, host: &HostName, port: u16) -> Result<(), Cut> {
     if same_port && name.parse::<HostName>().is_ok_and(|name| name == *host) {
         return Ok(());
     }
-    let shown: String = text.escape_debug().take(256).collect();
+    let shown = escaped(text, 256);
     Err(cut(&format!("a request is for {shown:?}, but {host}:{port} was connected to")))
 }
 

@@ -1,13 +1,11 @@
 //! The way out of a pod: through the egress proxy, to the names that are required.
 
-use std::net::SocketAddr;
-
 use ccos_policy::{Admitted, Bytes, Outbound, Peer, PortRange};
 use ccos_profile::egress::{self, CidrRule, HostRule, Ports, Rules};
 use ccos_profile::{Egress, place};
-use k8s_openapi::api::core::v1::{ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection};
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 
+use super::token::Token;
 use super::{Operator, Order, RUNNER_MEMORY};
 
 /// Memory of the runner's relay, beside the runner's own: two buffers of 16 KiB for each of at most 256 connections.
@@ -15,15 +13,6 @@ const RELAY_MEMORY: Bytes = Bytes(16 << 20);
 
 /// How long a token is good for, in seconds: the least that Kubernetes gives. The kubelet renews it before.
 const TOKEN_SECONDS: i64 = 600;
-
-/// Where the cluster's egress proxy is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// The operator's namespace, in which it runs.
-    pub namespace: String,
-    /// The address of its Service.
-    pub address: SocketAddr,
-}
 
 /// Whether an execution connects to anything.
 #[must_use]
@@ -40,7 +29,7 @@ pub(super) const fn runner_memory(outbound: bool) -> Bytes {
 /// runner gives no network: the controller does not come here without one.
 pub(super) fn egress(order: Order<'_>) -> Option<Egress> {
     let proxy = order.proxy.filter(|_| is_required(order.admitted))?;
-    Some(Egress { proxy: proxy.address, rules: rules(order) })
+    Some(Egress { proxy, rules: rules(order) })
 }
 
 /// What is required, and all that is blocked: by the execution itself, and by the context that granted it, since a name may
@@ -78,25 +67,14 @@ fn peer(peer: &Peer) -> egress::Peer {
     }
 }
 
-/// Who the pod is, for the proxy and for nobody else. Mounted outside of the view.
-pub(super) fn token() -> Volume {
-    let file = place::EGRESS_TOKEN.strip_prefix(place::EGRESS).unwrap_or_default().trim_start_matches('/');
-    Volume {
-        name: "egress".to_owned(),
-        projected: Some(ProjectedVolumeSource {
-            default_mode: Some(0o440),
-            sources: Some(vec![VolumeProjection {
-                service_account_token: Some(ServiceAccountTokenProjection {
-                    audience: Some(egress::AUDIENCE.to_owned()),
-                    expiration_seconds: Some(TOKEN_SECONDS),
-                    path: file.to_owned(),
-                }),
-                ..VolumeProjection::default()
-            }]),
-        }),
-        ..Volume::default()
-    }
-}
+/// Who the pod is, for the proxy and for nobody else.
+pub(super) const TOKEN: Token = Token {
+    name: "egress",
+    path: place::EGRESS_TOKEN,
+    audience: egress::AUDIENCE,
+    seconds: TOKEN_SECONDS,
+    mode: Some(0o440),
+};
 
 /// To the proxy's pods and nowhere else.
 pub(super) fn rule(operator: &Operator) -> NetworkPolicyEgressRule {

@@ -8,6 +8,7 @@ mod operator;
 mod pod;
 mod profile;
 pub mod quota;
+mod token;
 
 use ccos_crds::CapabilityExecution;
 use ccos_crds::provider::{Capability, Image};
@@ -17,6 +18,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use crate::capacity::Weight;
 use crate::cluster::ClusterProfile;
@@ -45,7 +47,7 @@ pub struct Order<'a> {
     /// The operator's endpoints.
     pub operator: &'a Operator,
     /// The egress proxy, where something is to be connected to.
-    pub proxy: Option<&'a egress::Proxy>,
+    pub proxy: Option<SocketAddr>,
 }
 
 /// The objects of one attempt, in the order in which they are applied: the pod last, since one that starts before its

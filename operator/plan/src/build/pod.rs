@@ -6,14 +6,14 @@ use ccos_policy::{Bytes, Isolation};
 use ccos_profile::{REPORT_AUDIENCE, place};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, ImageVolumeSource, KeyToPath,
-    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
-    VolumeProjection,
+    LocalObjectReference, Pod, PodDNSConfig, PodSecurityContext, PodSpec, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
+use super::token::Token;
 use super::{Order, container, egress, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
@@ -39,7 +39,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
     };
     let lifetime = lifetime(order);
     let mut volumes = volumes(order, plan, volume_path, volume_image);
-    volumes.add("/ccos/tokens", true, tokens(lifetime));
+    volumes.token(report_token(lifetime));
     let in_pod = admitted.isolation() == Isolation::Container;
     if in_pod {
         container::add(&mut volumes, order, plan);
@@ -113,19 +113,15 @@ fn lifetime(order: Order<'_>) -> i64 {
     seconds(order.admitted.limits().wall_time.0).saturating_add(seconds(start_deadline)).saturating_add(BACKSTOP)
 }
 
-/// The pod's tokens, for the operator alone, and worth nothing once the pod is gone. The view does not show them.
-fn tokens(lifetime: i64) -> Volume {
-    let report = ServiceAccountTokenProjection {
-        audience: Some(REPORT_AUDIENCE.to_owned()),
-        // As long as the pod, within what the API allows: the kubelet need not renew it, though it does.
-        expiration_seconds: Some(lifetime.clamp(600, 1 << 32)),
-        path: "report".to_owned(),
-    };
-    let source = VolumeProjection { service_account_token: Some(report), ..VolumeProjection::default() };
-    Volume {
-        name: "tokens".to_owned(),
-        projected: Some(ProjectedVolumeSource { default_mode: None, sources: Some(vec![source]) }),
-        ..Volume::default()
+/// Who the pod is, for the endpoint of reports. Good for as long as the pod, within what the API allows: the kubelet need
+/// not renew it, though it does.
+fn report_token(lifetime: i64) -> Token {
+    Token {
+        name: "tokens",
+        path: place::REPORT_TOKEN,
+        audience: REPORT_AUDIENCE,
+        seconds: lifetime.clamp(600, 1 << 32),
+        mode: None,
     }
 }
 
@@ -191,7 +187,7 @@ fn volumes(order: Order<'_>, plan: &Plan<'_>, image_path: &str, image: &str) -> 
         );
     }
     if plan.egress.is_some() {
-        volumes.add(place::EGRESS, true, egress::token());
+        volumes.token(egress::TOKEN);
     }
     for (at, reference) in plan.references.iter().enumerate() {
         volumes.add(&format!("{}/{at}", place::REFERENCES), true, reference_volume(at, reference));
@@ -206,6 +202,11 @@ pub(super) struct Volumes {
 }
 
 impl Volumes {
+    fn token(&mut self, token: Token) {
+        let (folder, volume) = token.volume();
+        self.add(folder, true, volume);
+    }
+
     pub(super) fn add(&mut self, path: &str, read_only: bool, volume: Volume) {
         self.mounts.push(VolumeMount {
             name: volume.name.clone(),

@@ -2,7 +2,6 @@
 
 use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
-use ccos_plan::build::egress::Proxy;
 use ccos_plan::step;
 use serde_json::{Value, json};
 
@@ -53,8 +52,8 @@ fn connecting(isolation: Isolation) -> Children {
     required.limits.as_mut().unwrap().network_bytes_per_second = Some(ccos_crds::Quantity("1Mi".to_owned()));
     object.spec.isolation = Some(isolation);
     let found = found(context, provider);
-    let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
-    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), Some(&proxy))).unwrap()
+    let proxy = "10.96.7.8:3128".parse().unwrap();
+    step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), Some(proxy))).unwrap()
 }
 
 #[test]
@@ -86,10 +85,10 @@ fn the_runner_holds_as_many_ports_as_are_admitted() {
 
 #[test]
 fn one_that_connects_to_nothing_has_neither_token_nor_way_out() {
-    let proxy = Proxy { namespace: "ccos-system".to_owned(), address: "10.96.7.8:3128".parse().unwrap() };
+    let proxy = "10.96.7.8:3128".parse().unwrap();
     let found = found(context(), provider());
     let children =
-        step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), Some(&proxy)));
+        step::children(&execution(), &granted(&execution(), &found), &found, &cluster(), (&operator(), Some(proxy)));
     assert_eq!(children.unwrap(), self::children(Isolation::GVisor));
 }
 
