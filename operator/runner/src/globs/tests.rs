@@ -40,6 +40,7 @@ fn request(globs: Globs, image_root: &str, volumes: &[&str]) -> Request {
         disk_bytes: 4096,
         file_descriptors: 8,
         threads: 1,
+        cpu_millis: None,
         report: None,
     }
 }
@@ -124,7 +125,10 @@ fn programs_are_files() {
     ] {
         let globs = Globs { programs: of(&[glob]), ..Globs::default() };
         let expanded = expand(&request(globs, "/ccos/image", &[]), &Written::new(&TREE)).unwrap();
-        assert_eq!((texts(&expanded.programs), texts(&expanded.program_folders)), (programs.to_vec(), folders.to_vec()));
+        assert_eq!(
+            (texts(&expanded.programs), texts(&expanded.program_folders)),
+            (programs.to_vec(), folders.to_vec())
+        );
     }
 }
 
