@@ -242,7 +242,7 @@ pub(crate) fn start(
                 // Not at its creation, which comes before each pod.
                 Some(owner) if exists == Exists::No || before.is_some() => waker.one(ObjectRef::from_obj(&*owner)),
                 None if exists == Exists::Yes => {
-                    waker.all(|one| one.namespace() == namespace && status::attempted(one).is_some())
+                    waker.all(|one| one.namespace() == namespace && status::attempted(one).is_some());
                 }
                 Some(_) | None => {}
             }
