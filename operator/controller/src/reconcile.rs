@@ -177,6 +177,9 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
+    if let Some(end) = fence::opened_before(&children, ctx).await? {
+        return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held);
+    }
     ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
@@ -237,7 +240,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
     let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| drifted(object, pod));
-    if let Some(end) = stop.or(breach).or(why) {
+    if let Some(end) = stop.or(breach).or_else(|| fence::opened(object, pod, ctx)).or(why) {
         ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;

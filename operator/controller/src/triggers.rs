@@ -236,18 +236,21 @@ pub(crate) fn start(
     let policies =
         Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, Arc::clone(stale), &alive);
     let (network_policies, writer) = reflector::store::<NetworkPolicy>();
-    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, &alive, {
+    // Everybody's: another's may open a pod.
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
         let (waker, executions) = (waker.clone(), executions.clone());
         move |touched: Touched<NetworkPolicy>| {
-            // Not at its creation, which comes before each pod.
-            if touched.exists == Exists::Yes && touched.before.is_none() {
-                return;
-            }
-            let namespace = touched.object.namespace().unwrap_or_default();
-            let owners = touched.object.owner_references().iter();
-            let owners = owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
-            for object in owners.filter(|object| executions.get(object).is_some()) {
-                waker.one(object);
+            let Touched { before, object: policy, exists } = touched;
+            let namespace = policy.namespace();
+            let of = |owner| ObjectRef::from_owner_ref(namespace.as_deref(), owner, ());
+            let owner = policy.owner_references().iter().find_map(of).and_then(|owner| executions.get(&owner));
+            match owner.filter(|owner| names::shared(owner) == policy.name_any()) {
+                // Not at its creation, which comes before each pod.
+                Some(owner) if exists == Exists::No || before.is_some() => waker.one(ObjectRef::from_obj(&*owner)),
+                None if exists == Exists::Yes => {
+                    waker.all(|one| one.namespace() == namespace && status::attempted(one).is_some());
+                }
+                Some(_) | None => {}
             }
         }
     });

@@ -12,6 +12,7 @@ pub mod end;
 pub mod fence;
 pub mod given;
 pub mod object;
+pub mod opening;
 pub mod parsed;
 pub mod policing;
 pub mod read;

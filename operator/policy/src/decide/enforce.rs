@@ -47,7 +47,7 @@ const ISOLATION: &str = "does not hold file, command, process, environment, IPC 
 pub const UNENFORCED: [(&str, &str); 10] = [
     ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
-    ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
+    ("requires.permissions.network.outbound[].cidr of IPv6", connections::IPV6),
     ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
     ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     ("requires.permissions.ipc.connect", SOCKETS),

@@ -1,13 +1,14 @@
 //! The relay's work: answers questions, and takes what is connected to the proxy.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+#[cfg(feature = "sabotage")]
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ccos_policy::HostName;
 use ccos_profile::egress::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -15,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::names::Names;
+use super::names::{Names, Target};
 use super::sockets::Sockets;
 use super::traffic::{Traffic, say};
 use super::{MOST_CONNECTIONS, dns, tunnel};
@@ -108,22 +109,15 @@ impl Shared {
         reply
     }
 
-    /// The name that was connected to, if it is granted at this port.
-    fn target(&self, local: SocketAddr) -> Result<HostName, String> {
+    /// What was connected to, if it is granted at this port.
+    fn target(&self, local: SocketAddr) -> Result<Target, String> {
         let names = self.names();
-        let name = match local.ip() {
-            IpAddr::V4(address) => names.at(address),
-            IpAddr::V6(_) => None,
-        };
         #[cfg(feature = "sabotage")]
-        if let Some(name) = name.filter(|_| crate::kernel::sabotage::is_without("relay")) {
-            return Ok(name.clone());
+        if let (true, IpAddr::V4(address)) = (crate::kernel::sabotage::is_without("relay"), local.ip()) {
+            let name = names.at(address).cloned().map(Target::Name);
+            return Ok(name.unwrap_or(Target::Address(address)));
         }
-        match name {
-            Some(name) if names.grants(name, local.port()) => Ok(name.clone()),
-            Some(name) => Err(format!("{name}:{}", local.port())),
-            None => Err(local.to_string()),
-        }
+        names.target(local.ip(), local.port())
     }
 }
 
@@ -179,20 +173,20 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Takes connections to one port, of whatever name.
+/// Takes connections to one port, of whatever name or address.
 async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semaphore>) {
     loop {
         let stream = accept(&listener).await;
         let Ok(local) = stream.local_addr() else { continue };
-        let name = match shared.target(local) {
-            Ok(name) => name,
+        let to = match shared.target(local) {
+            Ok(to) => to,
             Err(target) => {
                 shared.traffic.refused(Refusal::NotGranted, &target);
                 reset(&stream);
                 continue;
             }
         };
-        let target = format!("{name}:{}", local.port());
+        let target = format!("{to}:{}", local.port());
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             shared.traffic.refused(Refusal::TooManyConnections, &target);
             reset(&stream);
@@ -200,7 +194,7 @@ async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semap
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            match open(&shared, &name, local.port()).await {
+            match open(&shared, &to, local.port()).await {
                 Ok((proxy, first)) => relay(stream, proxy, &first, &shared).await,
                 Err(failure) => {
                     match failure {
@@ -236,11 +230,11 @@ const fn is_denial(why: Refusal) -> bool {
 }
 
 /// A tunnel through the proxy, and the first bytes of the peer's.
-async fn open(shared: &Shared, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
+async fn open(shared: &Shared, to: &Target, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
     // Each time: the kubelet renews it.
     let token = std::fs::read_to_string(&shared.token);
     let token = token.map_err(|error| Failure::Broken(format!("the egress token can't be read: {error}")))?;
-    let request = tunnel::request(name, port, token.trim_end());
+    let request = tunnel::request(to, port, token.trim_end());
     let request = request.ok_or_else(|| Failure::Broken("the egress token is none".to_owned()))?;
     let late = |_| Failure::Broken("the egress proxy did not answer in time".to_owned());
     let mut proxy = timeout(CONNECT, TcpStream::connect(shared.proxy)).await.map_err(late)??;
