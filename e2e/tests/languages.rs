@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 const PYTHON: &[&str] = &["/usr/bin/python3", "/programs/work.py"];
 const NODE: &[&str] = &["/usr/bin/node", "/programs/work.js"];
+/// Debian keeps a part of Node's own code there; upstream's program has all of it inside.
+const NODE_LIBRARIES: &str = "/usr/share/nodejs";
 const GO: &[&str] = &["/programs/work-go"];
 const RUST: &[&str] = &["/programs/work-rust"];
 /// What a JVM has by default follows the machine's memory, not the grant.
@@ -45,6 +47,7 @@ fn grants() -> Context {
         .config_map("data", "/data", &files)
         .reads("/data/**")
         .reads("/programs/**")
+        .reads(NODE_LIBRARIES)
         .writes("/work/**")
         .commands("/bin/busybox")
         .commands("/usr/lib/jvm/lib/jspawnhelper")
@@ -66,6 +69,7 @@ fn work(name: &str, command: &[&str], how: Work) -> Execution {
         .limit("fileDescriptors", 64);
     let program = if how.writes { program.writes("/work") } else { program };
     let program = if how.starts { program.processes().commands("/bin/busybox") } else { program };
+    let program = if command == NODE { program.reads(NODE_LIBRARIES) } else { program };
     // Java starts its children by a program of its own.
     if how.starts && command == JAVA { program.commands("/usr/lib/jvm/lib/jspawnhelper") } else { program }
 }
