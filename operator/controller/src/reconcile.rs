@@ -178,7 +178,8 @@ async fn start(
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
     if let Some(end) = fence::opened_before(&children, ctx).await? {
-        return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held);
+        let draft = Draft::of(object, now).granted(granted).abandoned(&end);
+        return finish(object, ctx, draft, &end).await.map(Started::Held);
     }
     ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
