@@ -9,6 +9,7 @@ use ccos_plan::build;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
+use ccos_plan::halt::halt;
 use ccos_plan::receipt::Claims;
 use ccos_plan::reported;
 use ccos_plan::retry;
@@ -228,8 +229,8 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         return attempt_ended(object, ctx, &name, &ended, now).await;
     }
     let breach = fence::breached(object, pod, ctx).await?;
-    if status::stopping(object).is_some() {
-        apply::delete_pod(&ctx.client, pod).await?;
+    if let Some(end) = status::stopping(object) {
+        apply::halt_pod(&ctx.client, pod, halt(pod, &end, now)).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
     let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
@@ -249,7 +250,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
-        apply::delete_pod(&ctx.client, pod).await?;
+        apply::halt_pod(&ctx.client, pod, halt(pod, &end, now)).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
     let wake = [

@@ -115,21 +115,27 @@ pub(crate) fn start(
         let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
         let told = Arc::clone(told);
         move |touched: Touched<Pod>| {
-            let Touched { before: _, object: pod, exists } = touched;
+            let Touched { before, object: pod, exists } = touched;
             if exists == Exists::No {
                 told.forget(&pod);
             }
+            // What it held is free only now, whoever gave back its place: its report may have ended the execution before.
+            let frees =
+                before.is_some_and(|before| orphans::lives(&before)) && (exists == Exists::No || !orphans::lives(&pod));
             if orphans::has_execution(&pod, &executions) {
                 let namespace = pod.namespace().unwrap_or_default();
                 for owner in pod.owner_references() {
                     if let Some(object) = ObjectRef::from_owner_ref(Some(&namespace), owner, ()) {
+                        if let Some(execution) = executions.get(&object).filter(|_| frees) {
+                            waker.peers(&execution);
+                        }
                         waker.one(object);
                     }
                 }
             } else if let Some(uid) = orphans::made_for(&pod).map(str::to_owned) {
                 if exists == Exists::Yes && orphans::lives(&pod) {
                     drop(to_orphans.unbounded_send(pod));
-                } else if queue.release(&uid) {
+                } else if queue.release(&uid) || frees {
                     waker.waiting();
                 }
             }

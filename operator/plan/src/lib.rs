@@ -11,6 +11,7 @@ pub mod digest;
 pub mod end;
 pub mod fence;
 pub mod given;
+pub mod halt;
 pub mod object;
 pub mod opening;
 pub mod parsed;

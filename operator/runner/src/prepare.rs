@@ -8,6 +8,7 @@ use ccos_profile::{End, place};
 use thiserror::Error;
 
 use crate::canary::SharedMemory;
+use crate::globs::{ExpandError, expand};
 use crate::grants::{Grant, GrantError, Grants, grants};
 use crate::init::Plan;
 use crate::kernel::{Kernel, Linux, landlock_abi};
@@ -50,6 +51,8 @@ pub enum PrepareError {
     #[error(transparent)]
     Links(#[from] TooManyLinks),
     #[error(transparent)]
+    Expand(#[from] ExpandError),
+    #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -82,6 +85,7 @@ impl PrepareError {
         match self {
             Self::Outside(_)
             | Self::Links(_)
+            | Self::Expand(_)
             | Self::Plan(_)
             | Self::Grant(_)
             | Self::Filter(_)
@@ -102,6 +106,7 @@ impl PrepareError {
 /// [`PrepareError`], before anything was changed.
 pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> Result<Plan, PrepareError> {
     let outside = Outside::open(request)?;
+    let request = &expand(request, &outside)?;
     let command = find_command(request, &outside)?;
     check_programs(&request.programs, &outside)?;
     let rules = Rules::new(request, &command, &outside)?;

@@ -193,6 +193,43 @@ tests! {
         ]);
     }
 
+    a_glob_shows_what_is_like_it_and_nothing_beside {
+        let pod = Pod::new("globs").volume("config", "/config").globs("read", &["/etc/*i*", "/config/k*"]);
+        answers(pod.globs("programs", &["/app/o*"]).blocked(&["/etc/private.ini"]).creates_processes(), &[
+            ("open:/etc/visible", json!("image")),
+            ("open:/etc/shadow", json!("ENOENT")), // does not match, beside one that does
+            ("link:/etc/alias", json!("../secret")), // matches by its name, and points out
+            ("open:/etc/alias", json!("ENOENT")),
+            ("open:/etc/private.ini", json!("ENOENT")), // matches, and is blocked
+            ("open:/config/key", json!("value")),
+            ("open:/config/other", json!("ENOENT")),
+            ("spawn:/app/other", json!("exit status: 0")),
+            ("list:/app", json!(["attack", "other"])),
+            ("write:/etc/visible", json!("EACCES")),
+        ]);
+        // Without the pattern it would be there: a folder shows all.
+        let whole = Pod::new("globs-whole").read(&["/etc", "/secret"]);
+        answers(whole, &[("open:/etc/shadow", json!("image")), ("open:/etc/alias", json!("image"))]);
+    }
+
+    a_blocked_glob_takes_out_of_a_folder {
+        answers(Pod::new("globs-blocked").read(&["/etc", "/secret"]).globs("blocked", &["/**/s?adow", "/etc/pri*"]), &[
+            ("open:/etc/visible", json!("image")),
+            ("open:/etc/shadow", json!("ENOENT")),
+            ("open:/etc/private.ini", json!("ENOENT")),
+            ("open:/etc/alias", json!("image")),
+        ]);
+    }
+
+    a_thousand_files_of_a_glob_are_a_view_and_more_are_none {
+        let pod = |count| Pod::new("globs-many").many(count).globs("read", &["/many/*"]);
+        let run = answers(pod(1000), &[("open:/many/999", json!("999"))]);
+        assert!(run.seconds < 10.0, "{run:#?}");
+        let run = pod(1025).attack(&["started"]).run();
+        assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
+        assert!(run.report.message.contains("/many/*: expected at most 1024 paths"), "{}", run.report.message);
+    }
+
     a_config_map_works_whole_and_in_part {
         let whole = [("open:/config/key", json!("value")), ("open:/config/other", json!("other"))];
         answers(Pod::new("config").volume("config", "/config").read(&["/config"]), &whole);
@@ -448,6 +485,27 @@ tests! {
             ("syscall:135,4294967295", json!(0)), // what is it
             ("syscall:321,0", json!("EPERM")), // bpf
         ]);
+    }
+
+    sockets_of_others_are_out_of_reach_and_own_ones_work {
+        let all = [
+            ("connect-path:/data/stream.sock", json!("ECONNREFUSED")),
+            ("send-path:/data/datagram.sock", json!("ECONNREFUSED")),
+            ("abstract:ccos-neighbour", json!("ECONNREFUSED")),
+            ("serve-path:/tmp/own.sock", json!("from myself")),
+            ("serve-path:/work/own.sock", json!("from myself")),
+            ("serve-path:/data/own.sock", json!("from myself")),
+            ("serve-abstract:own", json!("ok")),
+            ("serve-path:/own.sock", json!("EROFS")),
+        ];
+        let pod = || Pod::new("sockets").volume("data", "/data").read(&["/data"]).write(&["/data", "/work"]).neighbour();
+        answers(pod(), &all);
+        // Where gVisor lets the machine's sockets through, a folder that may be read is enough.
+        let open = [("connect-path:/data/stream.sock", json!("hello from the neighbour"))];
+        answers(pod().host_sockets(), &open);
+        answers(pod().host_sockets().write(&[]), &open);
+        answers(pod().host_sockets().write(&[]).read(&["/data/open"]), &[("connect-path:/data/stream.sock", json!("ENOENT"))]);
+        answers(pod().host_sockets().write(&[]).read(&["/data/stream.sock"]), &open);
     }
 
     filters_hold_for_children_and_threads {
