@@ -1,7 +1,9 @@
 //! What is said to the proxy, and what it says: HTTP/1.1 CONNECT.
 
+use std::net::SocketAddr;
+
 use ccos_policy::HostName;
-use ccos_profile::egress::{REASON_HEADER, Refusal};
+use ccos_profile::egress::{OWNER_HEADER, REASON_HEADER, Refusal};
 use httparse::{EMPTY_HEADER, Response, Status};
 
 /// The head of an answer is a few lines.
@@ -24,6 +26,8 @@ pub enum Head {
         /// The proxy's own word for it, where it is known.
         why: Option<Refusal>,
     },
+    /// Not here: this replica serves the execution.
+    Elsewhere(SocketAddr),
     /// No answer of a proxy.
     Invalid,
 }
@@ -49,9 +53,17 @@ pub fn head(bytes: &[u8]) -> Head {
         Ok(Status::Complete(length)) => match response.code {
             Some(200) => Head::Open(length),
             Some(status) => {
-                let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(REASON_HEADER));
-                let why = header.and_then(|header| std::str::from_utf8(header.value).ok()).and_then(reason);
-                Head::Refused { status, why }
+                let header = |name| {
+                    let mut headers = response.headers.iter();
+                    let header = headers.find(|header| header.name.eq_ignore_ascii_case(name));
+                    header.and_then(|header| std::str::from_utf8(header.value).ok())
+                };
+                let why = header(REASON_HEADER).and_then(reason);
+                let owner = header(OWNER_HEADER).and_then(|owner| owner.parse().ok());
+                match owner.filter(|_| why == Some(Refusal::Elsewhere)) {
+                    Some(owner) => Head::Elsewhere(owner),
+                    None => Head::Refused { status, why },
+                }
             }
             None => Head::Invalid,
         },
@@ -102,6 +114,19 @@ mod tests {
         ] {
             assert_eq!(head(answer.as_bytes()), Head::Refused { status, why }, "{answer}");
         }
+    }
+
+    #[test]
+    fn another_replica_is_named_by_its_address_or_not_at_all() {
+        let head = |reason: &str, owner: &str| {
+            head(format!("HTTP/1.1 421 Misdirected Request\r\nccos-reason: {reason}\r\nccos-owner: {owner}\r\n\r\n").as_bytes())
+        };
+        assert_eq!(head("elsewhere", "10.0.0.7:3128"), Head::Elsewhere(SocketAddr::from(([10, 0, 0, 7], 3128))));
+        let refused = Head::Refused { status: 421, why: Some(Refusal::Elsewhere) };
+        for owner in ["", "proxy.example.com:3128", "10.0.0.7", "10.0.0.7:3128, 10.0.0.8:3128"] {
+            assert_eq!(head("elsewhere", owner), refused, "{owner}");
+        }
+        assert_eq!(head("blocked", "10.0.0.7:3128"), Head::Refused { status: 421, why: Some(Refusal::Blocked) });
     }
 
     #[test]
