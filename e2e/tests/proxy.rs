@@ -289,7 +289,11 @@ fn a_killed_replica_is_replaced_within_3_seconds_and_max_connections_hold_all_th
     let after = seen.iter().map(|(at, _)| *at).filter(|at| *at > killed + Duration::from_millis(20));
     let after: Vec<Instant> = after.collect();
     let gap = after.first().expect("connections after it was killed").duration_since(killed);
-    println!("{} connections, {} of them after one was killed, the first of these {gap:?} after it", seen.len(), after.len());
+    println!(
+        "{} connections, {} of them after one was killed, the first of these {gap:?} after it",
+        seen.len(),
+        after.len()
+    );
     assert!(gap < Duration::from_secs(3), "new connections {gap:?} after a replica was killed");
     assert!(after.len() > 20, "{} connections in the rest of the time", after.len());
     let most = seen.iter().map(|(_, open)| *open).max();

@@ -124,7 +124,9 @@ fn credential(at: usize, one: wire::Credential) -> Result<(HostName, Credential)
     let wrong = |text: &str, why| RulesError::Credential { at, text: text.to_owned(), why };
     let name = match host.parse() {
         Ok(name) => name,
-        Err(source) => return Err(RulesError::Pattern { field: format!("credentials[{at}].host"), text: host, source }),
+        Err(source) => {
+            return Err(RulesError::Pattern { field: format!("credentials[{at}].host"), text: host, source });
+        }
     };
     let header = wire::header(&header).map_err(|why| wrong(&header, why))?;
     let prefix = PathPrefix::parse(&path_prefix).map_err(|why| wrong(&path_prefix, why))?;

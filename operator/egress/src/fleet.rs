@@ -143,7 +143,9 @@ impl<R: Replicas> Fleet<R> {
             let is_sure = self.is_sure();
             if was_sure && !is_sure {
                 let lease = self.times.lease.as_secs_f32();
-                warn!("neither the API server nor the other replicas have confirmed this one for {lease}s: it cuts all");
+                warn!(
+                    "neither the API server nor the other replicas have confirmed this one for {lease}s: it cuts all"
+                );
                 for execution in self.replicas.all() {
                     execution.account.seats.give();
                 }

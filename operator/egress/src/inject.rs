@@ -36,7 +36,8 @@ impl Secret {
     #[must_use]
     pub fn new(credential: &Credential, value: &[u8]) -> Option<Self> {
         let value = value.trim_ascii();
-        let fits = (1..=MAX_VALUE).contains(&value.len()) && value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
+        let fits =
+            (1..=MAX_VALUE).contains(&value.len()) && value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
         let Credential { header, prefix, secret: _ } = credential.clone();
         fits.then(|| Self { header, prefix, value: value.to_owned() })
     }

@@ -132,8 +132,11 @@ async fn run(args: Args) -> Result<(), StartError> {
     let drains = Arc::new(AtomicBool::new(false));
     let replicas = listen(args.replicas).await?;
     let ports = Ports { proxy: args.listen.port(), links: args.replicas.port() };
-    let of_cluster =
-        OfCluster { cluster: Arc::clone(&cluster), namespace: args.namespace.clone(), token: args.replica_token.clone() };
+    let of_cluster = OfCluster {
+        cluster: Arc::clone(&cluster),
+        namespace: args.namespace.clone(),
+        token: args.replica_token.clone(),
+    };
     let (uid, incarnation) = (args.uid.clone(), incarnation()?);
     let fleet = Arc::new(Fleet::new(of_cluster, uid, incarnation, ports, Times::USUAL, Arc::clone(&drains)));
     let admin = Admin {

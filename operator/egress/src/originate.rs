@@ -63,7 +63,8 @@ impl Originate {
             let SecretKey { name, key } = &credential.secret;
             let value = self.secrets.value(namespace, &credential.secret).await?;
             let secret = Secret::new(credential, &value);
-            let why = || format!("the key {key:?} of Secret {namespace}/{name} is no line of text that a header can have");
+            let why =
+                || format!("the key {key:?} of Secret {namespace}/{name} is no line of text that a header can have");
             all.push(secret.ok_or_else(why)?);
         }
         Ok(all)

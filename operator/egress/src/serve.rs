@@ -31,7 +31,7 @@ use crate::shown::escaped;
 
 /// Characters of a target or a message in the log.
 const MAX_SHOWN: usize = 512;
-use answer::{Refused, establish, refuse};
+use answer::{Refused, establish, refuse, tell};
 use lobby::Lobby;
 use open::Connection;
 use secured::To;
@@ -157,8 +157,8 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         };
         let within = if self.holds(Check::RequestTime) { self.bounds.request } else { Duration::from_hours(1) };
         let read = timeout(within, request(&mut client)).await;
-        let (request, early) = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
-            Ok(read) => read,
+        let wanted = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
+            Ok(wanted) => wanted,
             Err(None) => return, // gone, or a probe of the kubelet
             Err(Some(refused)) => {
                 self.metrics.refused(refused.refusal);
@@ -166,7 +166,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                 return refuse(&mut client, &refused).await;
             }
         };
-        let identified = self.identify.identify(request.token.as_deref().unwrap_or_default()).await;
+        let identified = self.identify.identify(wanted.token()).await;
         drop(waiting);
         let execution = match identified {
             Ok(execution) => execution,
@@ -178,6 +178,10 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                 }
                 return refuse(&mut client, &refused).await;
             }
+        };
+        let (request, early) = match wanted {
+            Wanted::Tunnel(request, early) => (request, early),
+            Wanted::Refusals(_) => return tell(&mut client, &execution.account.usage()).await,
         };
         let tunnel = self.tunnel(client, &request, early, &execution);
         if !self.holds(Check::End) {
@@ -298,8 +302,23 @@ pub async fn serve<I: Identify, R: Resolve, P: Pin>(
     }
 }
 
-/// The request, and what the client sent behind it. `Err(None)`: the client is gone.
-async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Refused>> {
+/// What a client wants.
+enum Wanted {
+    /// A tunnel, and what it sent behind the request.
+    Tunnel(Connect, Vec<u8>),
+    /// To know what was refused, with its token.
+    Refusals(Option<String>),
+}
+
+impl Wanted {
+    fn token(&self) -> &str {
+        let (Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token)) = self;
+        token.as_deref().unwrap_or_default()
+    }
+}
+
+/// The request. `Err(None)`: the client is gone.
+async fn request(client: &mut TcpStream) -> Result<Wanted, Option<Refused>> {
     let mut bytes = Vec::with_capacity(2048);
     loop {
         let room = (connect::MAX_HEAD - bytes.len()).max(1) as u64;
@@ -308,7 +327,8 @@ async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Re
         }
         match connect::parse(&bytes).map_err(|error| Some(Refused::request(error)))? {
             Head::Partial => {}
-            Head::Complete(request, length) => return Ok((request, bytes.split_off(length))),
+            Head::Complete(request, length) => return Ok(Wanted::Tunnel(request, bytes.split_off(length))),
+            Head::Refusals(token) => return Ok(Wanted::Refusals(token)),
         }
     }
 }

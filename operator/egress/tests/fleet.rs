@@ -145,8 +145,7 @@ impl Cluster {
         );
         let fleet = Arc::new(fleet);
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let seen =
-            Seen { uid: uid.clone(), address: Some(address), ready: true, ends_within: None, runs: true };
+        let seen = Seen { uid: uid.clone(), address: Some(address), ready: true, ends_within: None, runs: true };
         self.list.lock().unwrap().push(seen);
         let (list, ear, of) = (Arc::clone(&self.list), Arc::clone(&hears), known.clone());
         runtime.spawn(async move {

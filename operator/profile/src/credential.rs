@@ -75,6 +75,12 @@ impl PathPrefix {
         Ok(Self(segments))
     }
 
+    /// Whether a path can be below both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0) || other.0.starts_with(&self.0)
+    }
+
     /// Whether this path of a request, without its query, is below the prefix for every server, however it reads paths. One
     /// that some server could read as another path is not: `..` in any spelling, empty segments, encoded slashes, parameters.
     #[must_use]
@@ -112,13 +118,16 @@ mod tests {
     fn a_prefix_is_whole_segments() {
         let v1 = PathPrefix::parse("/v1").unwrap();
         assert_eq!(PathPrefix::parse("/v1/"), Ok(v1.clone()));
-        for path in ["/v1", "/v1/", "/v1/x", "/v1/x/y.json", "/v1/a%20b", "/v1/%C3%A4", "/v1/...", "/v1/.x", "/v1/x:y@z"] {
+        for path in
+            ["/v1", "/v1/", "/v1/x", "/v1/x/y.json", "/v1/a%20b", "/v1/%C3%A4", "/v1/...", "/v1/.x", "/v1/x:y@z"]
+        {
             assert!(v1.has(path.as_bytes()), "{path}");
         }
         for path in ["/", "/v10", "/v", "/V1", "v1", "", "/x/v1", "*"] {
             assert!(!v1.has(path.as_bytes()), "{path}");
         }
         let all = PathPrefix::parse("/").unwrap();
+        assert!(all.overlaps(&v1) && v1.overlaps(&all) && !v1.overlaps(&PathPrefix::parse("/v10").unwrap()));
         assert!(all.has(b"/") && all.has(b"/x/") && !all.has(b"/../x") && !all.has(b"*"));
     }
 
@@ -126,10 +135,32 @@ mod tests {
     fn a_path_that_could_be_read_as_another_is_below_no_prefix() {
         let v1 = PathPrefix::parse("/v1").unwrap();
         for path in [
-            "/v1/../admin", "/v1/..", "/v1/./x", "/v1/.", "/v1//admin", "//v1/x", "/v1/%2e%2e/admin", "/v1/%2E./admin",
-            "/v1/.%2e/admin", "/v1/..%2fadmin", "/v1/..%5cadmin", "/v1/..\\admin", "/v1/..;/admin", "/v1;/../admin",
-            "/v1/%252e%252e/admin", "/v1/x%00", "/v1/%0d%0ax", "/v1/%", "/v1/%2", "/v1/%zz", "/v1/x#/../y", "/v1/x?y", "/v1/ä",
-            "/%76%31/%2e%2e/x", "/v1/%3b/..%3b/x", "/v1/\u{7f}",
+            "/v1/../admin",
+            "/v1/..",
+            "/v1/./x",
+            "/v1/.",
+            "/v1//admin",
+            "//v1/x",
+            "/v1/%2e%2e/admin",
+            "/v1/%2E./admin",
+            "/v1/.%2e/admin",
+            "/v1/..%2fadmin",
+            "/v1/..%5cadmin",
+            "/v1/..\\admin",
+            "/v1/..;/admin",
+            "/v1;/../admin",
+            "/v1/%252e%252e/admin",
+            "/v1/x%00",
+            "/v1/%0d%0ax",
+            "/v1/%",
+            "/v1/%2",
+            "/v1/%zz",
+            "/v1/x#/../y",
+            "/v1/x?y",
+            "/v1/ä",
+            "/%76%31/%2e%2e/x",
+            "/v1/%3b/..%3b/x",
+            "/v1/\u{7f}",
         ] {
             assert!(!v1.has(path.as_bytes()), "{path}");
         }
@@ -142,7 +173,8 @@ mod tests {
     fn a_header_is_one_that_is_the_requests_own() {
         assert_eq!(header("Authorization"), Ok("authorization".to_owned()));
         assert_eq!(header("X-Api-Key"), Ok("x-api-key".to_owned()));
-        for text in ["", "Host", "content-length", "Transfer-Encoding", "connection", "X Y", "X:", "X_Y", "X\r\nY", "ä"] {
+        for text in ["", "Host", "content-length", "Transfer-Encoding", "connection", "X Y", "X:", "X_Y", "X\r\nY", "ä"]
+        {
             assert!(header(text).is_err(), "{text}");
         }
     }

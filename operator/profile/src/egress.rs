@@ -29,6 +29,9 @@ pub const COMPONENT: &str = "egress";
 /// The header of a refusal that holds its [`Refusal`] as a token.
 pub const REASON_HEADER: &str = "ccos-reason";
 
+/// The first line of a request for the [`Usage`] of the execution whose token is shown.
+pub const REFUSALS: &str = "GET /v1/refusals HTTP/1.1\r\n";
+
 /// The header of a refusal with the reason `elsewhere` that holds the address, with its port, of the replica to ask instead.
 pub const OWNER_HEADER: &str = "ccos-owner";
 

@@ -46,7 +46,8 @@ pub(super) async fn keep<R: Replicas>(fleet: Arc<Fleet<R>>, uid: String) {
 
 /// Asks over one link until it is no more. Whether the other side ended it.
 async fn ask<R: Replicas>(fleet: &Arc<Fleet<R>>, uid: &str, mut stream: TcpStream) -> bool {
-    let Ok(token) = fleet.replicas.token().inspect_err(|error| warn!(%error, "the token for other replicas can't be read"))
+    let Ok(token) =
+        fleet.replicas.token().inspect_err(|error| warn!(%error, "the token for other replicas can't be read"))
     else {
         return false;
     };

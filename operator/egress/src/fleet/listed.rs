@@ -40,7 +40,8 @@ fn seen(pod: &Pod) -> Option<Seen> {
     let phase = status.and_then(|status| status.phase.as_deref());
     let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
     let running = |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.running.is_some());
-    let seconds = |pod: &Pod| pod.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds =
+        |pod: &Pod| pod.metadata.deletion_grace_period_seconds.and_then(|seconds| u64::try_from(seconds).ok());
     Some(Seen {
         uid: pod.metadata.uid.clone()?,
         address: status.and_then(|status| status.pod_ip.as_deref()?.parse().ok()),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ccos_profile::egress::{OWNER_HEADER, REASON_HEADER, Refusal};
+use ccos_profile::egress::{OWNER_HEADER, REASON_HEADER, Refusal, Usage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -40,7 +40,10 @@ impl Refused {
 
     /// Another replica serves the execution.
     pub(super) fn elsewhere(owner: SocketAddr) -> Self {
-        Self { owner: Some(owner), ..Self::new(Refusal::Elsewhere, format!("ask {owner}, which serves this execution")) }
+        Self {
+            owner: Some(owner),
+            ..Self::new(Refusal::Elsewhere, format!("ask {owner}, which serves this execution"))
+        }
     }
 }
 
@@ -80,6 +83,21 @@ pub(super) async fn refuse(client: &mut TcpStream, refused: &Refused) {
         std::io::Result::Ok(())
     };
     // Whether it heard all of it makes no difference to anything.
+    let _ = timeout(LINGER, answer).await;
+}
+
+/// Tells an execution's runner what there was.
+pub(super) async fn tell(client: &mut TcpStream, usage: &Usage) {
+    // Numbers and texts: it can always be written.
+    let body = serde_json::to_string(usage).unwrap_or_default();
+    let length = body.len();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
+    let text = format!("{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let answer = async {
+        client.write_all(text.as_bytes()).await?;
+        client.shutdown().await
+    };
+    // As with a refusal.
     let _ = timeout(LINGER, answer).await;
 }
 

@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::{Check, Proxy};
 use super::answer::Refused;
+use super::{Check, Proxy};
 use crate::classify::{AddressClass, Vetted, vet};
 use crate::connect::Connect;
 use crate::count::{NoSeat, Seat};

@@ -93,7 +93,8 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         // First what it is told, then whom: a server that is not the host hears nothing.
         let values = originate.values(&execution.namespace, credentials).await.map_err(|why| {
             tracing::warn!(namespace = execution.namespace, pod = execution.pod, why, "no credential");
-            let message = format!("the credential for {host} can't be read; whoever wrote the SecurityContext can say why");
+            let message =
+                format!("the credential for {host} can't be read; whoever wrote the SecurityContext can say why");
             Refused::new(Refusal::NotReady, message)
         })?;
         let shaken = timeout(self.bounds.dial, originate.shake(host, server)).await;

@@ -94,5 +94,8 @@ fn run(order: Order, from: &OwnedFd, traffic: Traffic, ended: watch::Receiver<bo
     let Order { names, ports, proxy, token } = order;
     let sockets = sockets::receive(from.as_fd(), ports.len(), SOCKETS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(serve::serve(sockets, Shared { names: Mutex::new(names), traffic, way: Way::new(proxy, token), ended }))
+    runtime.block_on(serve::serve(
+        sockets,
+        Shared { names: Mutex::new(names), traffic, way: Way::new(proxy, token), ended },
+    ))
 }

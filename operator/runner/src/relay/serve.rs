@@ -66,6 +66,12 @@ pub(super) async fn serve(sockets: Sockets, shared: Shared) -> io::Result<()> {
     tasks.abort_all();
     let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
     timeout(FLUSH, connections.acquire_many(all)).await.map(drop).ok();
+    if shared.traffic.now().connections > 0 {
+        match shared.way.cut().await {
+            Some(denials) => denials.iter().for_each(|denial| shared.traffic.cut(denial)),
+            None => say("the egress proxy does not say whether it cut connections"),
+        }
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ccos_policy::HostName;
-use ccos_profile::egress::Refusal;
+use ccos_profile::egress::{Denial, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -25,6 +25,12 @@ const ANSWER: Duration = Duration::from_secs(40);
 
 /// As long as another replica needs to take over, and some.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// For the proxy to tell what it refused; an attempt ends that much later where it does not.
+const TOLD: Duration = Duration::from_millis(500);
+
+/// Bytes of that: 32 denials of 256 characters, each of at most 6 bytes of JSON, and what is around them.
+const MOST_TOLD: u64 = 128 * 1024;
 
 /// Before the next try.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -100,6 +106,23 @@ impl Way {
             }
             sleep(AGAIN).await;
         }
+    }
+
+    /// What the proxy refused after it had said yes, which nobody was told: connections that it cut for what they began with. Only
+    /// of the replica that serves now. `None`: it does not say.
+    pub(super) async fn cut(&self) -> Option<Vec<Denial>> {
+        let to = self.owner().unwrap_or(self.service);
+        let request = tunnel::refusals(std::fs::read_to_string(&self.token).ok()?.trim_end())?;
+        let told = timeout(TOLD, async {
+            let mut proxy = TcpStream::connect(to).await.ok()?;
+            proxy.write_all(&request).await.ok()?;
+            let mut answer = Vec::new();
+            proxy.take(MOST_TOLD).read_to_end(&mut answer).await.ok()?;
+            tunnel::refused(&answer)
+        });
+        let mut denials = told.await.ok()??.denials;
+        denials.retain(|denial| matches!(denial.reason, Refusal::ServerNameMismatch | Refusal::HostMismatch));
+        Some(denials)
     }
 
     async fn ask(&self, to: SocketAddr, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Told> {

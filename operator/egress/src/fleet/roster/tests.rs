@@ -45,7 +45,11 @@ fn a_process_that_ended_its_link_and_listens_no_more_is_out_at_once() {
     roster.refused("b");
     assert_eq!(roster.to_ask(now, &T), ["b", "c"], "a refusal alone proves nothing");
     roster.broke("b", true);
-    assert_eq!(roster.to_ask(now, &T), ["b", "c"], "nor does an end alone: something between could have been restarted");
+    assert_eq!(
+        roster.to_ask(now, &T),
+        ["b", "c"],
+        "nor does an end alone: something between could have been restarted"
+    );
     roster.refused("b");
     assert_eq!(roster.sweep(now, &T), ["b"]);
     roster.heard("b", IpAddr::from([10, 0, 0, 2]), now);
