@@ -149,6 +149,20 @@ fn a_name_that_leads_to_a_blocked_address_is_refused_by_the_proxy() {
 }
 
 #[test]
+fn what_the_proxy_cuts_later_is_in_status_too() {
+    let ns = namespace("cut");
+    let port = world(A);
+    ns.apply(grants(&[to("world-a.test", port)]));
+    let script = format!("to = ('world-a.test', {port})\n{}", TALK.replace("to[0].encode()", "b'world-b.test'"));
+    let fronts = ns.accepts(execution("fronts").python(&script).connects(to("world-a.test", port))).completes();
+    assert!(fronts.result() == "reset" || fronts.result() == "", "{}", fronts.result());
+    let status = &fronts.object["status"];
+    let denial = &status["denials"][0];
+    assert_eq!(denial["target"], json!(format!("world-a.test:{port}: host-mismatch")), "{status:#}");
+    assert_eq!((&denial["kind"], &denial["count"]), (&json!("NetworkDenied"), &json!(1)), "{status:#}");
+}
+
+#[test]
 fn destinations_by_address_are_refused_at_admission() {
     let ns = namespace("address");
     let block = json!({"cidr": "203.0.113.0/24", "ports": [{"port": 5432}]});
