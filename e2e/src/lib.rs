@@ -24,6 +24,7 @@ pub mod kubectl;
 pub mod namespace;
 pub mod registry;
 pub mod running;
+pub mod world;
 
 pub use api::Refused;
 pub use barrier::Barrier;

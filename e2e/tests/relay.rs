@@ -148,6 +148,10 @@ fn a_name_that_leads_to_a_blocked_address_is_refused_by_the_proxy() {
     assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
 }
 
+fn at(cidr: &str, port: u16) -> Value {
+    json!({"cidr": cidr, "ports": [{"port": port}]})
+}
+
 #[test]
 fn what_the_proxy_cuts_later_is_in_status_too() {
     let ns = namespace("cut");
@@ -163,14 +167,48 @@ fn what_the_proxy_cuts_later_is_in_status_too() {
 }
 
 #[test]
-fn destinations_by_address_are_refused_at_admission() {
+fn granted_addresses_are_reached_and_counted_and_those_beside_them_are_not() {
     let ns = namespace("address");
-    let block = json!({"cidr": "203.0.113.0/24", "ports": [{"port": 5432}]});
-    ns.apply(grants(&[block.clone(), to("*.test", 443)]));
-    let field = "requires.permissions.network.outbound";
-    ns.rejects(execution("address").connects(block)).with(Reason::Unenforceable, &format!("{field}[0]"));
-    let many = json!({"host": "a.test", "ports": [{"port": 443}]});
-    let _ = ns.accepts(execution("name").connects(many));
+    let port = world(A);
+    // .8 to .11: B is beside it.
+    let block = "10.245.0.8/30";
+    ns.apply(grants(&[at(block, port), at("10.245.0.2/32", 6443)]).set("permissions.network.maxConnections", 4));
+    let script = format!("to = ('{A}', {port})\n{TALK}");
+    let ended = ns.accepts(execution("reaches").python(&script).connects(at(block, port))).completes();
+    assert_eq!(ended.result(), "HTTP/1.1 ");
+    let status = &ended.object["status"];
+    assert_eq!((&status["usage"]["connections"], status.get("denials")), (&json!(1), None), "{status:#}");
+    let held = status["enforcement"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap());
+    assert!(held.into_iter().any(|field| field == "permissions.network.outbound"), "{status:#}");
+
+    let targets = json!([
+        ["tcp", B, port],
+        ["tcp", cluster::API_SERVER.parse::<SocketAddr>().unwrap().ip(), 443],
+        ["tcp", A, 22],
+        ["name", "world-a.test", port],
+    ]);
+    let beside = execution("beside").python(PROBE).set("inputs.targets", targets.clone()).connects(at(block, port));
+    let answers: BTreeMap<String, (String, u64)> =
+        serde_json::from_value(ns.accepts(beside).completes().result().clone()).unwrap();
+    assert_eq!(answers.len(), targets.as_array().unwrap().len());
+    for (target, (answer, millis)) in &answers {
+        let refused = matches!(answer.as_str(), "ENETUNREACH" | "ECONNREFUSED" | "unknown");
+        assert!(refused && *millis < AT_ONCE_MILLIS, "{target}: {answer} after {millis} ms");
+    }
+}
+
+#[test]
+fn an_address_of_the_cluster_is_reached_by_no_grant_and_one_of_ipv6_is_refused_at_admission() {
+    let ns = namespace("cluster-address");
+    let six = json!({"cidr": "2001:db8::/32", "ports": [{"port": 443}]});
+    ns.apply(grants(&[at("10.245.0.2/32", 6443), six.clone()]));
+    let script = format!("to = ('10.245.0.2', 6443)\n{TALK}");
+    let refused = ns.accepts(execution("node").python(&script).connects(at("10.245.0.2/32", 6443))).completes();
+    assert_eq!(refused.result(), "reset");
+    let status = &refused.object["status"];
+    assert_eq!(status["denials"][0]["target"], json!("10.245.0.2:6443: address-refused"), "{status:#}");
+    let field = "requires.permissions.network.outbound[0]";
+    ns.rejects(execution("six").connects(six)).with(Reason::Unenforceable, field);
 }
 
 /// A token for the proxy says who a pod is, and nothing else believes it. Any other would be a way to the API server.

@@ -111,6 +111,25 @@ pub(crate) fn cached_context(stores: &Stores, object: &CapabilityExecution) -> O
     }
 }
 
+/// How many policies are listed at once.
+const PAGE: u32 = 200;
+
+/// All network policies of a namespace, as they are now.
+pub(crate) async fn live_policies(client: &Client, namespace: &str) -> Result<Vec<NetworkPolicy>, DereferenceError> {
+    let api = Api::<NetworkPolicy>::namespaced(client.clone(), namespace);
+    let mut all = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await;
+        let page = page.map_err(|error| DereferenceError::Get(format!("NetworkPolicies of {namespace:?}"), error))?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = ListParams::default().limit(PAGE).continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
 async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, DereferenceError>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,

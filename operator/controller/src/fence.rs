@@ -1,9 +1,12 @@
-//! The network policy of a pod that lives. Ours is the only controller that would notice that it is gone.
+//! The network policy of a pod that lives, and what others make of it. Ours is the only controller that would notice that it
+//! is gone, or that another opens what it closes.
 
 use ccos_crds::CapabilityExecution;
+use ccos_plan::build::Children;
 use ccos_plan::build::network_policy::network_policy;
 use ccos_plan::end::End;
 use ccos_plan::fence::fenced;
+use ccos_plan::opening::conflict;
 use ccos_profile::egress;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -23,9 +26,7 @@ pub(crate) async fn breached(
     pod: &Pod,
     ctx: &Ctx,
 ) -> Result<Option<End>, DereferenceError> {
-    // Its annotation is what the proxy goes by: without it, the way there leads nowhere.
-    let connects = pod.annotations().contains_key(egress::ANNOTATION);
-    let wanted = network_policy(object, &ctx.operator, connects);
+    let wanted = network_policy(object, &ctx.operator, connects(pod));
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
     if fenced(&wanted, cached.as_deref()).is_ok() {
@@ -39,4 +40,27 @@ pub(crate) async fn breached(
         warn!(namespace, name, error = chain(&error), "cannot apply a network policy again; its pod is ended");
     }
     Ok(Some(end))
+}
+
+/// Whether another policy would open the pod that is about to be made. Asked of the API server: a cache may be behind, and
+/// what comes after this wakes us by the watch.
+pub(crate) async fn opened_before(children: &Children, ctx: &Ctx) -> Result<Option<End>, DereferenceError> {
+    let Children { network_policy, pod, profile: _ } = children;
+    let namespace = pod.namespace().unwrap_or_default();
+    let there = dereference::live_policies(&ctx.client, &namespace).await?;
+    Ok(conflict(network_policy, pod.labels(), &there))
+}
+
+/// Whether another policy opens a pod that lives, by the labels that it has now.
+pub(crate) fn opened(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Option<End> {
+    let own = network_policy(object, &ctx.operator, connects(pod));
+    let namespace = pod.metadata.namespace.as_deref();
+    let all = ctx.stores.network_policies.state();
+    let there = all.iter().filter(|policy| policy.metadata.namespace.as_deref() == namespace);
+    conflict(&own, pod.labels(), there.map(AsRef::as_ref))
+}
+
+/// Whether a pod has a way to the proxy. Its annotation is what the proxy goes by: without it, the way there leads nowhere.
+fn connects(pod: &Pod) -> bool {
+    pod.annotations().contains_key(egress::ANNOTATION)
 }

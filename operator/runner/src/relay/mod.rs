@@ -1,10 +1,11 @@
-//! The one way out: names, and connections to them, taken to the egress proxy.
+//! The one way out: names and blocks of addresses, and connections to them, taken to the egress proxy.
 //!
 //! Inside, the workload has a loopback and nothing else. A name server and a listener for each granted port are opened
-//! there ([`sockets`]) and served from here, beside the supervisor, in a thread of the runner's: outside of every
+//! there ([`sockets`]), its loopback is given the addresses that may be connected to ([`blocks`]), and all of it is served from here, beside the supervisor, in a thread of the runner's: outside of every
 //! namespace that the workload is in, with the pod's token, which the workload never sees. It decides names and ports
 //! ([`names`]); the proxy decides all of it again.
 
+pub mod blocks;
 pub mod dns;
 pub mod names;
 mod serve;
@@ -39,7 +40,7 @@ const END: Duration = Duration::from_secs(2);
 /// What it relays, and to whom.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The names.
+    /// The names, and the blocks of addresses.
     pub names: Names,
     /// Their ports.
     pub ports: Vec<u16>,

@@ -1,12 +1,13 @@
 //! The relay's work: answers questions, and takes what is connected to the proxy.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+#[cfg(feature = "sabotage")]
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ccos_policy::HostName;
 use ccos_profile::egress::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -14,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::names::Names;
+use super::names::{Names, Target};
 use super::sockets::Sockets;
 use super::traffic::{Traffic, say};
 use super::way::{Failure, Way};
@@ -93,22 +94,15 @@ impl Shared {
         reply
     }
 
-    /// The name that was connected to, if it is granted at this port.
-    fn target(&self, local: SocketAddr) -> Result<HostName, String> {
+    /// What was connected to, if it is granted at this port.
+    fn target(&self, local: SocketAddr) -> Result<Target, String> {
         let names = self.names();
-        let name = match local.ip() {
-            IpAddr::V4(address) => names.at(address),
-            IpAddr::V6(_) => None,
-        };
         #[cfg(feature = "sabotage")]
-        if let Some(name) = name.filter(|_| crate::kernel::sabotage::is_without("relay")) {
-            return Ok(name.clone());
+        if let (true, IpAddr::V4(address)) = (crate::kernel::sabotage::is_without("relay"), local.ip()) {
+            let name = names.at(address).cloned().map(Target::Name);
+            return Ok(name.unwrap_or(Target::Address(address)));
         }
-        match name {
-            Some(name) if names.grants(name, local.port()) => Ok(name.clone()),
-            Some(name) => Err(format!("{name}:{}", local.port())),
-            None => Err(local.to_string()),
-        }
+        names.target(local.ip(), local.port())
     }
 }
 
@@ -164,20 +158,20 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Takes connections to one port, of whatever name.
+/// Takes connections to one port, of whatever name or address.
 async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semaphore>) {
     loop {
         let stream = accept(&listener).await;
         let Ok(local) = stream.local_addr() else { continue };
-        let name = match shared.target(local) {
-            Ok(name) => name,
+        let to = match shared.target(local) {
+            Ok(to) => to,
             Err(target) => {
                 shared.traffic.refused(Refusal::NotGranted, &target);
                 reset(&stream);
                 continue;
             }
         };
-        let target = format!("{name}:{}", local.port());
+        let target = format!("{to}:{}", local.port());
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             shared.traffic.refused(Refusal::TooManyConnections, &target);
             reset(&stream);
@@ -185,7 +179,7 @@ async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semap
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            match shared.way.open(&name, local.port()).await {
+            match shared.way.open(&to, local.port()).await {
                 Ok((proxy, first)) => relay(stream, proxy, &first, &shared).await,
                 Err(failure) => {
                     match failure {

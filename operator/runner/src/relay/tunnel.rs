@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use ccos_policy::HostName;
 use ccos_profile::egress::{OWNER_HEADER, REASON_HEADER, REFUSALS, Refusal, Usage};
 use httparse::{EMPTY_HEADER, Response, Status};
+
+use super::names::Target;
 
 /// The head of an answer is a few lines.
 pub const MOST_HEAD_BYTES: usize = 8 * 1024;
@@ -50,7 +51,7 @@ pub fn refused(answer: &[u8]) -> Option<Usage> {
 
 /// Asks for a tunnel. A token with anything but visible characters would say more than a token: then there is no request.
 #[must_use]
-pub fn request(host: &HostName, port: u16, token: &str) -> Option<Vec<u8>> {
+pub fn request(host: &Target, port: u16, token: &str) -> Option<Vec<u8>> {
     let visible = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     visible.then(|| {
         format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nProxy-Authorization: Bearer {token}\r\n\r\n")
@@ -96,10 +97,12 @@ mod tests {
 
     #[test]
     fn a_request_names_the_host_and_shows_the_token() {
-        let host = "World-A.test.".parse().unwrap();
+        let host = Target::Name("World-A.test.".parse().unwrap());
         let expected =
             "CONNECT world-a.test:443 HTTP/1.1\r\nHost: world-a.test:443\r\nProxy-Authorization: Bearer a.b-c\r\n\r\n";
         assert_eq!(request(&host, 443, "a.b-c"), Some(expected.as_bytes().to_vec()));
+        let address = request(&Target::Address([192, 0, 2, 7].into()), 80, "t").unwrap();
+        assert!(address.starts_with(b"CONNECT 192.0.2.7:80 HTTP/1.1\r\nHost: 192.0.2.7:80\r\n"));
         for token in ["", "a b", "a\r\nb", "a\n", "ä"] {
             assert_eq!(request(&host, 443, token), None, "{token:?}");
         }

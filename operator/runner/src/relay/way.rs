@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ccos_policy::HostName;
 use ccos_profile::egress::{Denial, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::names::Target;
 use super::tunnel;
 
 /// For a connection to a replica, which is in the same cluster.
@@ -77,7 +77,7 @@ impl Way {
     }
 
     /// A tunnel through the proxy, and the first bytes of the peer's.
-    pub(super) async fn open(&self, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
+    pub(super) async fn open(&self, name: &Target, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
         let until = Instant::now() + PATIENCE;
         let mut hops = 0_u32;
         loop {
@@ -125,7 +125,7 @@ impl Way {
         Some(denials)
     }
 
-    async fn ask(&self, to: SocketAddr, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Told> {
+    async fn ask(&self, to: SocketAddr, name: &Target, port: u16) -> Result<(TcpStream, Vec<u8>), Told> {
         let broken = |why: String| Told::Failed(Failure::Broken(why));
         // Each time: the kubelet renews it.
         let token = std::fs::read_to_string(&self.token);
@@ -196,7 +196,7 @@ mod tests {
     const BLOCKED: &str = "HTTP/1.1 403 Forbidden\r\nccos-reason: blocked\r\n\r\n";
 
     async fn open(way: &Way) -> Result<(), Failure> {
-        way.open(&"a.test".parse().unwrap(), 443).await.map(drop)
+        way.open(&Target::Name("a.test".parse().unwrap()), 443).await.map(drop)
     }
 
     #[test]
