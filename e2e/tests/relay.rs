@@ -153,6 +153,20 @@ fn at(cidr: &str, port: u16) -> Value {
 }
 
 #[test]
+fn what_the_proxy_cuts_later_is_in_status_too() {
+    let ns = namespace("cut");
+    let port = world(A);
+    ns.apply(grants(&[to("world-a.test", port)]));
+    let script = format!("to = ('world-a.test', {port})\n{}", TALK.replace("to[0].encode()", "b'world-b.test'"));
+    let fronts = ns.accepts(execution("fronts").python(&script).connects(to("world-a.test", port))).completes();
+    assert!(fronts.result() == "reset" || fronts.result() == "", "{}", fronts.result());
+    let status = &fronts.object["status"];
+    let denial = &status["denials"][0];
+    assert_eq!(denial["target"], json!(format!("world-a.test:{port}: host-mismatch")), "{status:#}");
+    assert_eq!((&denial["kind"], &denial["count"]), (&json!("NetworkDenied"), &json!(1)), "{status:#}");
+}
+
+#[test]
 fn granted_addresses_are_reached_and_counted_and_those_beside_them_are_not() {
     let ns = namespace("address");
     let port = world(A);

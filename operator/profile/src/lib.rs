@@ -4,6 +4,7 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod credential;
 pub mod egress;
 pub mod mounts;
 
