@@ -6,6 +6,7 @@
 
 pub mod egress;
 pub mod mounts;
+pub mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
