@@ -7,6 +7,7 @@
 pub mod credential;
 pub mod egress;
 pub mod mounts;
+pub mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
