@@ -69,6 +69,8 @@ egress=$(push ccos/egress "$release/ccos-egress" --user 65532)
 runner=$(push ccos/runner "$(runner_root)" --user 1000 --entrypoint /ccos-runner)
 python=$(push examples/python "$("$root/e2e/python.sh")" --user 1000)
 attack=$(push test/attack "$(attack_root)" --user 1000)
+languages=$(push test/languages "$("$root/e2e/languages.sh")" --user 1000)
+postgres=$("$root/e2e/languages.sh" --postgres)
 busybox=$(push examples/busybox "$CCOS_TOOLS/rootfs/busybox" --user 1000)
 cat >"$images" <<ENV
 CCOS_CONTROLLER_IMAGE=$controller
@@ -78,6 +80,8 @@ CCOS_RUNNER_IMAGE=$runner
 CCOS_PYTHON_IMAGE=$python
 CCOS_BUSYBOX_IMAGE=$busybox
 CCOS_ATTACK_IMAGE=$attack
+CCOS_LANGUAGES_IMAGE=$languages
+CCOS_POSTGRES=$postgres
 CCOS_CLI=$release/ccos
 ENV
 cat "$images"

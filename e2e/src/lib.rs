@@ -16,6 +16,7 @@
     reason = "helpers of tests: they panic to fail the test, and a test reads as a sentence"
 )]
 
+pub mod agent;
 pub mod api;
 pub mod barrier;
 pub mod cluster;
@@ -24,6 +25,7 @@ pub mod kubectl;
 pub mod namespace;
 pub mod registry;
 pub mod running;
+pub mod world;
 
 pub use api::Refused;
 pub use barrier::Barrier;

@@ -32,7 +32,7 @@ use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::egress;
 use crate::error::Error;
-use crate::fence;
+use crate::fence::{self, Others};
 use crate::orphans;
 use crate::policies;
 use crate::turn::{News, Waits, still_waits, turn};
@@ -178,6 +178,14 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
+    match fence::others(&children, ctx).await? {
+        Others::Nothing => {}
+        Others::Unsure => return Ok(Started::Held(Action::requeue(CACHE_LAG))),
+        Others::Open(end) => {
+            let draft = Draft::of(object, now).granted(granted).abandoned(&end);
+            return finish(object, ctx, draft, &end).await.map(Started::Held);
+        }
+    }
     ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
@@ -238,7 +246,7 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
     let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| drifted(object, pod));
-    if let Some(end) = stop.or(breach).or(why) {
+    if let Some(end) = stop.or(breach).or_else(|| fence::opened(object, pod, ctx)).or(why) {
         ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;

@@ -13,6 +13,7 @@ pub mod fence;
 pub mod given;
 pub mod halt;
 pub mod object;
+pub mod opening;
 pub mod parsed;
 pub mod policing;
 pub mod read;

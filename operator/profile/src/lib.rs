@@ -4,8 +4,10 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod credential;
 pub mod egress;
 pub mod mounts;
+pub mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -366,7 +368,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own names, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";

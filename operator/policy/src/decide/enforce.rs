@@ -47,7 +47,7 @@ pub const UNENFORCED: [(&str, &str); 11] = [
     globs::UNENFORCED[0],
     globs::UNENFORCED[1],
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
-    ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
+    ("requires.permissions.network.outbound[].cidr of IPv6", connections::IPV6),
     ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
     ("requires.permissions.network.inbound", connections::INBOUND_RULES),
     sockets::UNENFORCED,

@@ -188,11 +188,31 @@ fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
 }
 
 #[test]
-fn destinations_by_address_and_connections_in_are_refused() {
-    let case = with_proxy(connects(&["a.test 443", "203.0.113.0/24 5432"]), &[Isolation::GVisor]);
-    case.says(
-        r#"requires.permissions.network.outbound[1] "203.0.113.0/24 port 5432": destinations by address are not held yet; write a host"#,
+fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits() {
+    for isolation in [Isolation::GVisor, Isolation::Kata] {
+        let case = connects(&["203.0.113.0/24 5432", "0.0.0.0/0 443"])
+            .grants(|p| p.network.max_connections = Some(16))
+            .needs(|r| r.max_connections = Some(2));
+        let _ = with_proxy(case, &[isolation]).asks(|r| r.isolation = Some(isolation)).admitted();
+    }
+    connects(&["203.0.113.0/24 5432"]).says(
+        "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
+         (egress.enabled in the chart's values); or write [], which is held: no network at all",
     );
+    with_proxy(connects(&["203.0.113.0/24 1-65"]), &[Isolation::GVisor]).says(
+        "requires.permissions.network.outbound: at most 64 different ports can be held; name those that are used",
+    );
+}
+
+#[test]
+fn destinations_by_ipv6_address_and_connections_in_are_refused() {
+    let case = with_proxy(connects(&["a.test 443", "2001:db8::/32 5432"]), &[Isolation::GVisor]);
+    case.says(concat!(
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": wider than the capability's, e.g. "#,
+        "[2001:db8::]:5432; it requires: *.a.test ports 1-65535, *.b.test ports 1-65535, 0.0.0.0/0 ports 1-65535\n  ",
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": destinations by IPv6 address can't be "#,
+        "held: what the code's network has is IPv4; write a host, or a block of IPv4",
+    ));
     let inbound: List<Inbound> =
         [Inbound { from: InboundPeer::Cidr("10.0.0.0/8".parse().unwrap()), ports: vec!["80".parse().unwrap()] }]
             .into_iter()

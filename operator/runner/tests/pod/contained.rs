@@ -82,7 +82,7 @@ impl Pod {
         let digest = ccos_profile::digest(profile.as_bytes());
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("etc/passwd"), "ccos:x:1000:1000:ccos:/tmp:/sbin/nologin\n").unwrap();
-        fs::write(folder.join("termination-log"), "").unwrap();
+        fs::write(folder.join("termination-log"), self.first_report()).unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         self.fill_image(folder);
@@ -140,12 +140,10 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
-        let runner = format!("/ccos/runner/ccos-runner {digest}");
-        let arguments = if self.behind_a_shell {
-            json!(["/bin/sh", "-c", format!("{runner}; exit $?")])
-        } else {
-            json!(runner.split(' ').collect::<Vec<_>>())
-        };
+        let mut arguments = self.arguments("/ccos/runner/ccos-runner", &digest);
+        if self.behind_a_shell {
+            arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
+        }
         let ids = json!([{"containerID": 0, "hostID": FIRST_ID, "size": 65536}]);
         let config = json!({
             "ociVersion": "1.0.0",

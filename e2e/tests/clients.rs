@@ -1,0 +1,204 @@
+//! Clients of the network that know nothing of proxies reach the hosts that they were granted, and nothing else: that fails at once
+//! and says why. Their sources are in `e2e/programs`; the servers are real, over TLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+use ccos_e2e::world::{Authority, Server};
+use ccos_e2e::{Execution, Namespace, cluster, context, execution, namespace};
+use serde::Deserialize;
+use serde_json::json;
+
+/// `world-a.test` of the cluster's DNS, which is granted; `world-b.test` is there too, and is not.
+const NAME: &str = "world-a.test";
+const ADDRESS: &str = "10.245.0.11";
+
+const AT_ONCE_MILLIS: u64 = 100;
+
+/// One program that runs the clients of Python and those that are programs.
+const PYTHON: &[&str] = &["/usr/bin/python3", "/programs/fetch.py"];
+
+/// A client, by what it says of a name that is unknown, an address that nobody is at, and a port that nobody listens at.
+struct Client {
+    name: &'static str,
+    command: &'static [&'static str],
+    says: [&'static str; 3],
+    /// The program that it is, with what that starts.
+    programs: &'static [&'static str],
+}
+
+const CLIENTS: &[Client] = &[
+    Client {
+        name: "curl",
+        command: PYTHON,
+        says: ["Could not resolve host: world-b.test", "Couldn't connect to server", "Couldn't connect to server"],
+        programs: &["/usr/bin/curl"],
+    },
+    Client {
+        name: "urllib",
+        command: PYTHON,
+        says: ["Name or service not known", "Network is unreachable", "Connection refused"],
+        programs: &[],
+    },
+    Client {
+        name: "requests",
+        command: PYTHON,
+        says: ["Name or service not known", "Network is unreachable", "Connection refused"],
+        programs: &[],
+    },
+    Client {
+        name: "node",
+        command: &["/usr/bin/node", "/programs/fetch.js"],
+        says: ["ENOTFOUND", "ENETUNREACH", "ECONNREFUSED"],
+        programs: &[],
+    },
+    Client {
+        name: "go",
+        command: &["/programs/fetch-go"],
+        says: ["no such host", "network is unreachable", "connection refused"],
+        programs: &[],
+    },
+    Client {
+        name: "java",
+        command: &[
+            "/usr/lib/jvm/bin/java",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-Xmx48m",
+            // What it remembers would make the second try of a name quick.
+            "-Dsun.net.inetaddr.negative.ttl=0",
+            "-cp",
+            "/programs",
+            "Fetch",
+        ],
+        says: ["UnresolvedAddressException", "Network is unreachable", "Connection refused"],
+        programs: &[],
+    },
+    Client {
+        name: "git",
+        command: PYTHON,
+        says: ["Could not resolve host: world-b.test", "Couldn't connect to server", "Couldn't connect to server"],
+        programs: &["/usr/bin/git", "/usr/lib/git-core/git-remote-https"],
+    },
+    Client {
+        name: "psql",
+        command: PYTHON,
+        says: ["Name or service not known", "Network is unreachable", "Connection refused"],
+        programs: &["/usr/lib/postgresql/bin/psql"],
+    },
+];
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    body: Option<String>,
+    error: Option<String>,
+    millis: u64,
+}
+
+impl Client {
+    /// The URL of a place, as this client has them.
+    fn url(&self, host: &str, port: u16) -> String {
+        match self.name {
+            "psql" => format!("postgresql://tester@{host}:{port}/postgres?sslmode=verify-full&sslrootcert=/ca/ca.pem"),
+            "git" => format!("https://{host}:{port}/repository.git"),
+            _ => format!("https://{host}:{port}/"),
+        }
+    }
+
+    fn greeting(&self) -> String {
+        match self.name {
+            "psql" => "42".to_owned(),
+            "git" => "hello git".to_owned(),
+            _ => format!("hello {NAME}"),
+        }
+    }
+
+    fn execution(&self, isolation: &str, port: u16, urls: &[String]) -> Execution {
+        let there = json!({"host": NAME, "ports": [{"port": port}]});
+        let one = execution(self.name)
+            .provider("source.image.reference", cluster::image("CCOS_LANGUAGES_IMAGE"))
+            .set("isolation", isolation)
+            .set("inputs", json!({"client": self.name, "urls": urls, "times": 3}))
+            .runs(self.command)
+            .reads("/programs")
+            .reads("/ca")
+            .connects(there)
+            // Debian keeps a part of Node there.
+            .reads("/usr/share/nodejs")
+            .limit("memory", "192Mi")
+            // A small share of the CPU comes late, by up to a tenth of a second.
+            .limit("cpu", "1");
+        if self.programs.is_empty() {
+            return one;
+        }
+        let one = self.programs.iter().fold(one.processes(), |one, program| one.commands(program));
+        if self.name == "git" { one.writes("/work").limit("disk", "16Mi") } else { one }
+    }
+
+    /// Reaches the host that is granted, and neither another, nor its address, nor another port of it.
+    fn works(&self, ns: &Namespace, isolation: &str, port: u16) {
+        // Last how long the client takes when it is refused by its own loopback, without anybody between.
+        let places = [(NAME, port), ("world-b.test", port), (ADDRESS, port), (NAME, 9), ("127.0.0.1", 1)];
+        let urls = places.map(|(host, port)| self.url(host, port));
+        let ended = ns.accepts(self.execution(isolation, port, &urls)).completes();
+        let answers: Vec<Answer> = serde_json::from_value(ended.result().clone()).unwrap();
+        let [granted, refused @ .., itself] = answers.as_slice() else { panic!("{answers:#?}") };
+        assert_eq!(granted.body, Some(self.greeting()), "{}: {answers:#?}", self.name);
+        for (answer, says) in refused.iter().zip(self.says) {
+            let error = answer.error.as_deref().unwrap_or_default();
+            assert!(error.contains(says), "{}: expected {says:?}, but found {answers:#?}", self.name);
+            // Programs take their time to start, which is theirs.
+            let took = answer.millis.saturating_sub(if self.programs.is_empty() { 0 } else { itself.millis });
+            assert!(took < AT_ONCE_MILLIS, "{}: {took} ms: {answers:#?}", self.name);
+        }
+        let status = &ended.object["status"];
+        let denials: Vec<_> =
+            status["denials"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
+        assert!(denials.contains(&"world-b.test.: not-granted"), "{}: {denials:?}", self.name);
+        assert_eq!(status["decision"]["isolation"], isolation);
+    }
+}
+
+fn grants(ns: &Namespace, authority: &Authority, servers: &[&Server]) {
+    let ports: Vec<_> = servers.iter().map(|server| json!({"port": server.port})).collect();
+    let context = context("analysts")
+        .config_map("ca", "/ca", &[("ca.pem", &authority.certificate())])
+        .reads("/ca/**")
+        .reads("/programs/**")
+        .reads("/usr/share/nodejs")
+        .writes("/work/**")
+        .commands("/usr/**")
+        .processes()
+        .set("limits.cpu", "1");
+    ns.apply(context.set("permissions.network.outbound", json!([{"host": NAME, "ports": ports}])));
+}
+
+#[test]
+fn clients_that_know_nothing_of_proxies_reach_what_is_granted_and_nothing_else_in_gvisor() {
+    let authority = Authority::of(NAME);
+    let (web, postgres) = (authority.serves(ADDRESS), authority.postgres(ADDRESS));
+    let ns = namespace("clients");
+    grants(&ns, &authority, &[&web, &postgres]);
+    for client in CLIENTS {
+        let server = if client.name == "psql" { &postgres } else { &web };
+        client.works(&ns, "GVisor", server.port);
+    }
+}
+
+/// The twin of their certificates: whoever is there without one that the client believes is not spoken to.
+#[test]
+fn a_server_that_is_another_is_not_believed() {
+    let (authority, other) = (Authority::of(NAME), Authority::of(NAME));
+    let web = other.serves(ADDRESS);
+    let ns = namespace("clients-ca");
+    grants(&ns, &authority, &[&web]);
+    let client = CLIENTS.iter().find(|client| client.name == "urllib").unwrap();
+    let ended = ns.accepts(client.execution("GVisor", web.port, &[client.url(NAME, web.port)])).completes();
+    let answers: Vec<Answer> = serde_json::from_value(ended.result().clone()).unwrap();
+    assert!(answers[0].error.as_deref().unwrap_or_default().contains("CERTIFICATE_VERIFY_FAILED"), "{answers:#?}");
+}
