@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ccos_crds::execution::{EnvVar, InputFrom};
 use ccos_crds::permissions::KeyRef;
 use ccos_crds::security_context::Volume as ContextVolume;
-use ccos_policy::{Isolation, PathPattern, ProcessCreation};
+use ccos_policy::{Isolation, PathPattern, Permissions, ProcessCreation};
 use ccos_profile::{Files, Globs, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
@@ -49,12 +49,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         execute: paths(&permissions.filesystem.execute),
         blocked: paths(&permissions.filesystem.blocked),
     };
-    let globs = Globs {
-        read: globs(&permissions.filesystem.read),
-        execute: globs(&permissions.filesystem.execute),
-        blocked: globs(&permissions.filesystem.blocked),
-        programs: globs(&permissions.system.commands),
-    };
+    let globs = all_globs(permissions);
     let (folders, programs): (Vec<_>, Vec<_>) = permissions.system.commands.iter().partition(|path| path.is_folder());
     let (programs, program_folders) = (paths(programs), paths(folders));
     let lists = [&files.read, &files.write, &files.execute, &programs, &program_folders];
@@ -191,6 +186,15 @@ pub(super) fn config_map(order: Order<'_>, text: String) -> ConfigMap {
         immutable: Some(true),
         data: Some(data),
         binary_data: None,
+    }
+}
+
+fn all_globs(permissions: &Permissions) -> Globs {
+    Globs {
+        read: globs(&permissions.filesystem.read),
+        execute: globs(&permissions.filesystem.execute),
+        blocked: globs(&permissions.filesystem.blocked),
+        programs: globs(&permissions.system.commands),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn namespaces(all: i32) -> i32 {
 /// A bound that is never reached, without its mechanism.
 #[must_use]
 pub fn time(mechanism: &str, bound: Duration) -> Duration {
-    if is_without(mechanism) { Duration::from_secs(3600) } else { bound }
+    if is_without(mechanism) { Duration::from_hours(1) } else { bound }
 }
 
 /// With all of the runner's own, without its mechanism.
