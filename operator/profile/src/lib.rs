@@ -4,8 +4,10 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod credential;
 pub mod egress;
 pub mod mounts;
+pub mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -12,6 +12,7 @@ mod serve;
 pub mod sockets;
 pub mod traffic;
 pub mod tunnel;
+mod way;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use names::Names;
 use serve::Shared;
 use traffic::{Traffic, say};
+use way::Way;
 
 /// At one time, whatever is granted: each holds two sockets and two buffers. The controller adds memory for them.
 pub const MOST_CONNECTIONS: usize = 256;
@@ -93,5 +95,8 @@ fn run(order: Order, from: &OwnedFd, traffic: Traffic, ended: watch::Receiver<bo
     let Order { names, ports, proxy, token } = order;
     let sockets = sockets::receive(from.as_fd(), ports.len(), SOCKETS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(serve::serve(sockets, Shared { names: Mutex::new(names), traffic, proxy, token, ended }))
+    runtime.block_on(serve::serve(
+        sockets,
+        Shared { names: Mutex::new(names), traffic, way: Way::new(proxy, token), ended },
+    ))
 }

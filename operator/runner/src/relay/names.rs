@@ -258,6 +258,7 @@ pub(crate) mod tests {
             blocked: blocked.iter().map(|host| Peer::Host((*host).to_owned())).collect(),
             max_connections: None,
             bytes_per_second: None,
+            credentials: Vec::new(),
         }
     }
 
