@@ -17,6 +17,12 @@ say "install the kinds"
 helm upgrade --install ccos-crds "$root/charts/ccos-crds" --namespace "$namespace" --take-ownership --force-conflicts \
     --wait --timeout 1m >&2
 
+# Of the server in tests that credentials are sent to. Not an authority: webpki wants none at the end of a chain.
+packages openssl
+world=$CCOS_CLUSTER/world
+[[ -e $world.crt ]] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=world-a.test \
+    -addext subjectAltName=DNS:world-a.test -addext basicConstraints=critical,CA:FALSE -keyout "$world.key" -out "$world.crt" >&2
+
 say "install the operator"
 digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
@@ -27,6 +33,7 @@ helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait 
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \
     --set "egress.image.digest=$(digest "$CCOS_EGRESS_IMAGE")" --set egress.drainSeconds=5 \
+    --set-file "egress.authorities=$world.crt" \
     --set 'egress.clusterCIDRs={10.244.0.0/16,10.96.0.0/16,10.245.0.2/32}' \
     --set 'egress.allowedCIDRs={10.245.0.11/32,10.245.0.12/32}' \
     --set "runner.image.digest=$(digest "$CCOS_RUNNER_IMAGE")" >&2 || { "$root/e2e/logs.sh" "$namespace"; die "helm could not install the operator"; }

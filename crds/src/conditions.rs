@@ -9,7 +9,8 @@ pub const ADMITTED: &str = "Admitted";
 pub const QUEUED: &str = "Queued";
 
 /// `True`: the network policy, the quota and the profile that confine the pod exist (`Applied`), and, once it has
-/// reported, its runner has proven its confinement (`Proven`). `False`: `ConfinementFailed`. `Unknown`: `Retrying`.
+/// reported, its runner has proven its confinement (`Proven`). `False`: `ConfinementFailed`, or
+/// `ConflictingNetworkPolicy`, whose message names the policy. `Unknown`: `Retrying`.
 pub const ISOLATED: &str = "Isolated";
 
 /// `True`: the pod's container runs or ran (`Running`). `Unknown`: `Starting`, `Retrying`.

@@ -77,7 +77,8 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections: Option<i32>,
-    /// Headers that the proxy adds to requests; the code never sees the Secret. Of contexts only. Refused in this release.
+    /// Headers that the egress proxy adds to requests; the code never sees their values. Of contexts only. The code speaks plain
+    /// HTTP to a granted host and port, such as `http://api.example.com:443/v1/items`, and the proxy goes on by TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub credentials: Option<Vec<Credential>>,
@@ -92,11 +93,11 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
-    /// A block of addresses outside the cluster, such as `203.0.113.0/24`.
+    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,
-    /// TCP ports. An execution may require at most 64 different ones of all its destinations by name.
+    /// TCP ports. An execution may require at most 64 different ones of all its destinations.
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<Port>,
 }
@@ -168,17 +169,19 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// For requests to this granted name.
+    /// For requests to this granted name; no wildcard.
     #[schemars(length(min = 1, max = 253))]
     pub host: String,
-    /// And with a path below this. Absent: all paths.
+    /// And with a path below this, by whole segments. Absent: all paths. A path that could be read in two ways, such as one with
+    /// `..`, gets no header.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub path_prefix: Option<String>,
-    /// The header, such as `Authorization`.
+    /// The header, such as `Authorization`. The code's own header of that name is dropped.
     #[schemars(length(min = 1, max = 128))]
     pub header: String,
-    /// Its value.
+    /// Its value, all of it, such as `Bearer abc`: a Secret in the namespace of the execution, which the egress proxy is let `get` by
+    /// a Role. Whoever writes the context must be able to `get` it, too.
     pub secret_key_ref: KeyRef,
 }
 

@@ -21,33 +21,53 @@ use serde_json::{Value, json};
 /// `world-a.test` of the cluster's DNS.
 const A: &str = "10.245.0.11";
 
-/// A way to the proxy's port that no policy sees. Ends with it.
-struct Way(Child, SocketAddr);
+/// A way to each replica's port that no policy sees. Ends with it.
+struct Way(Vec<(Child, SocketAddr)>);
 
 impl Drop for Way {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        for (child, _) in &mut self.0 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }
 
+/// The replicas' pods.
+fn replicas() -> Vec<Value> {
+    let found = kubectl(["get", "pods", "--selector", "app.kubernetes.io/component=egress", "-o", "json"])
+        .inside(cluster::OPERATOR)
+        .json();
+    found["items"].as_array().unwrap().clone()
+}
+
 fn way() -> Way {
-    let mut child = cluster::tool("kubectl")
-        .args(["port-forward", "--namespace", cluster::OPERATOR, "deployment/ccos-egress", ":3128"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    // "Forwarding from 127.0.0.1:41234 -> 3128"
-    let address = line.split(' ').nth(2).unwrap_or_else(|| panic!("kubectl port-forward: {line}"));
-    Way(child, address.parse().unwrap())
+    let forward = |pod: &Value| {
+        let name = format!("pod/{}", pod["metadata"]["name"].as_str().unwrap());
+        let mut child = cluster::tool("kubectl")
+            .args(["port-forward", "--namespace", cluster::OPERATOR, &name, ":3128"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        // "Forwarding from 127.0.0.1:41234 -> 3128"
+        let address = line.split(' ').nth(2).unwrap_or_else(|| panic!("kubectl port-forward: {line}"));
+        (child, address.parse().unwrap())
+    };
+    Way(replicas().iter().map(forward).collect())
 }
 
 impl Way {
-    /// Asks for a tunnel: the stream, or the reason and the line for people.
+    /// Asks for a tunnel, of the replica that serves the execution: the stream, or the reason and the line for people.
     fn connect(&self, token: &str, target: &str) -> Result<TcpStream, (String, String)> {
-        let mut stream = TcpStream::connect(self.1).unwrap();
+        let mut answers = self.0.iter().map(|(_, address)| Self::connect_to(*address, token, target));
+        let first = answers.find(|answer| !matches!(answer, Err((reason, _)) if reason == "elsewhere"));
+        first.expect("one of the replicas serves the execution")
+    }
+
+    fn connect_to(address: SocketAddr, token: &str, target: &str) -> Result<TcpStream, (String, String)> {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Bearer {token}\r\n\r\n")
             .unwrap();
@@ -165,10 +185,8 @@ fn a_token_opens_what_its_execution_requires_as_long_as_it_runs() {
 #[test]
 fn only_executions_reach_the_proxy_and_its_metrics_tell_of_refusals() {
     let ns = namespace("proxy-ports");
-    let found = kubectl(["get", "pods", "--selector", "app.kubernetes.io/component=egress", "-o", "json"])
-        .inside(cluster::OPERATOR)
-        .json();
-    let address = found["items"][0]["status"]["podIP"].as_str().unwrap().to_owned();
+    let replica = replicas().swap_remove(0);
+    let address = replica["status"]["podIP"].as_str().unwrap().to_owned();
     let reach = |name: &str, port: &str| {
         let script = format!("nc -w 3 {address} {port} </dev/null >/dev/null 2>&1 && echo reached || echo refused");
         ns.apply(pod(name, &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sh", "-c", &script], &[]));
@@ -180,11 +198,110 @@ fn only_executions_reach_the_proxy_and_its_metrics_tell_of_refusals() {
     let path = format!(
         "/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics",
         cluster::OPERATOR,
-        found["items"][0]["metadata"]["name"].as_str().unwrap()
+        replica["metadata"]["name"].as_str().unwrap()
     );
     let metrics = until("metrics", 20, || {
         let answer = kubectl(["get", "--raw", &path]).run();
         answer.out.contains("ccos_egress_refused_total{reason=\"not-granted\"}").then_some(answer.out)
     });
     assert!(metrics.contains("ccos_egress_watch_age_seconds"), "{metrics}");
+}
+
+/// Opens connections as fast as it can, and more than it may, for some seconds; how many there were.
+const BUSY: &str = r"
+import json, socket, threading, time
+end, opened = time.monotonic() + 25, []
+def run():
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(to, timeout=10) as one:
+                for _ in range(3):
+                    one.sendall(b'GET / HTTP/1.1\r\nHost: world-a.test\r\n\r\n')
+                    if not one.recv(4096):
+                        break
+                    time.sleep(0.1)
+                else:
+                    opened.append(1)
+        except OSError:
+            time.sleep(0.05)
+threads = [threading.Thread(target=run) for _ in range(6)]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+print(json.dumps(len(opened)))
+";
+
+/// Connections whose other end has not closed them, by the kernel's own list: a server notices later.
+fn established(port: u16) -> usize {
+    let text = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(":{port:04X}");
+    let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields.len() > 3 && fields[1].ends_with(&local) && fields[3] == "01").count()
+}
+
+/// What a metric of one replica is.
+fn metric(replica: &Value, name: &str) -> u64 {
+    let pod = replica["metadata"]["name"].as_str().unwrap();
+    let path = format!("/api/v1/namespaces/{}/pods/{pod}:8080/proxy/metrics", cluster::OPERATOR);
+    let text = kubectl(["get", "--raw", &path]).run().out;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} of {pod}: {text}"))
+}
+
+#[test]
+fn a_killed_replica_is_replaced_within_3_seconds_and_max_connections_hold_all_the_time() {
+    const MOST: usize = 4;
+    let ns = namespace("proxy-killed");
+    let listener = TcpListener::bind((A, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (told, accepted) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            told.send((Instant::now(), established(port))).ok();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = stream.read(&mut buffer) {
+                    if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let there = to("world-a.test", port);
+    let network = context("analysts").set("permissions.network.outbound", json!([there]));
+    ns.apply(network.set("permissions.network.maxConnections", json!(MOST)));
+    let script = format!("to = ('world-a.test', {port})\n{BUSY}");
+    let busy = execution("busy").python(&script).connects(there);
+    let busy = ns.accepts(busy.set("requires.permissions.network.maxConnections", json!(MOST)));
+    busy.starts();
+    let next = |wait| accepted.recv_timeout(Duration::from_secs(wait)).expect("a connection");
+    let mut seen: Vec<(Instant, usize)> = (0..20).map(|_| next(30)).collect();
+    let owner = until("the replica that serves it", 10, || {
+        replicas().into_iter().find(|replica| metric(replica, "ccos_egress_connections_open") > 0)
+    });
+    seen.extend(accepted.try_iter());
+    cluster::kill_processes_of(owner["metadata"]["uid"].as_str().unwrap());
+    let killed = Instant::now();
+    busy.ends(EndReason::Completed);
+    seen.extend(accepted.try_iter());
+    let after = seen.iter().map(|(at, _)| *at).filter(|at| *at > killed + Duration::from_millis(20));
+    let after: Vec<Instant> = after.collect();
+    let gap = after.first().expect("connections after it was killed").duration_since(killed);
+    println!(
+        "{} connections, {} of them after one was killed, the first of these {gap:?} after it",
+        seen.len(),
+        after.len()
+    );
+    assert!(gap < Duration::from_secs(3), "new connections {gap:?} after a replica was killed");
+    assert!(after.len() > 20, "{} connections in the rest of the time", after.len());
+    let most = seen.iter().map(|(_, open)| *open).max();
+    assert_eq!(most, Some(MOST), "open at one time");
+    let replaced = until("the killed one back", 60, || {
+        let all = replicas();
+        let ready = |pod: &Value| pod["status"]["containerStatuses"][0]["ready"] == true;
+        all.iter().all(ready).then_some(all)
+    });
+    assert_eq!(replaced.len(), 2);
 }

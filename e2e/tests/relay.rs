@@ -148,15 +148,67 @@ fn a_name_that_leads_to_a_blocked_address_is_refused_by_the_proxy() {
     assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
 }
 
+fn at(cidr: &str, port: u16) -> Value {
+    json!({"cidr": cidr, "ports": [{"port": port}]})
+}
+
 #[test]
-fn destinations_by_address_are_refused_at_admission() {
+fn what_the_proxy_cuts_later_is_in_status_too() {
+    let ns = namespace("cut");
+    let port = world(A);
+    ns.apply(grants(&[to("world-a.test", port)]));
+    let script = format!("to = ('world-a.test', {port})\n{}", TALK.replace("to[0].encode()", "b'world-b.test'"));
+    let fronts = ns.accepts(execution("fronts").python(&script).connects(to("world-a.test", port))).completes();
+    assert!(fronts.result() == "reset" || fronts.result() == "", "{}", fronts.result());
+    let status = &fronts.object["status"];
+    let denial = &status["denials"][0];
+    assert_eq!(denial["target"], json!(format!("world-a.test:{port}: host-mismatch")), "{status:#}");
+    assert_eq!((&denial["kind"], &denial["count"]), (&json!("NetworkDenied"), &json!(1)), "{status:#}");
+}
+
+#[test]
+fn granted_addresses_are_reached_and_counted_and_those_beside_them_are_not() {
     let ns = namespace("address");
-    let block = json!({"cidr": "203.0.113.0/24", "ports": [{"port": 5432}]});
-    ns.apply(grants(&[block.clone(), to("*.test", 443)]));
-    let field = "requires.permissions.network.outbound";
-    ns.rejects(execution("address").connects(block)).with(Reason::Unenforceable, &format!("{field}[0]"));
-    let many = json!({"host": "a.test", "ports": [{"port": 443}]});
-    let _ = ns.accepts(execution("name").connects(many));
+    let port = world(A);
+    // .8 to .11: B is beside it.
+    let block = "10.245.0.8/30";
+    ns.apply(grants(&[at(block, port), at("10.245.0.2/32", 6443)]).set("permissions.network.maxConnections", 4));
+    let script = format!("to = ('{A}', {port})\n{TALK}");
+    let ended = ns.accepts(execution("reaches").python(&script).connects(at(block, port))).completes();
+    assert_eq!(ended.result(), "HTTP/1.1 ");
+    let status = &ended.object["status"];
+    assert_eq!((&status["usage"]["connections"], status.get("denials")), (&json!(1), None), "{status:#}");
+    let held = status["enforcement"].as_array().unwrap().iter().map(|one| one["field"].as_str().unwrap());
+    assert!(held.into_iter().any(|field| field == "permissions.network.outbound"), "{status:#}");
+
+    let targets = json!([
+        ["tcp", B, port],
+        ["tcp", cluster::API_SERVER.parse::<SocketAddr>().unwrap().ip(), 443],
+        ["tcp", A, 22],
+        ["name", "world-a.test", port],
+    ]);
+    let beside = execution("beside").python(PROBE).set("inputs.targets", targets.clone()).connects(at(block, port));
+    let answers: BTreeMap<String, (String, u64)> =
+        serde_json::from_value(ns.accepts(beside).completes().result().clone()).unwrap();
+    assert_eq!(answers.len(), targets.as_array().unwrap().len());
+    for (target, (answer, millis)) in &answers {
+        let refused = matches!(answer.as_str(), "ENETUNREACH" | "ECONNREFUSED" | "unknown");
+        assert!(refused && *millis < AT_ONCE_MILLIS, "{target}: {answer} after {millis} ms");
+    }
+}
+
+#[test]
+fn an_address_of_the_cluster_is_reached_by_no_grant_and_one_of_ipv6_is_refused_at_admission() {
+    let ns = namespace("cluster-address");
+    let six = json!({"cidr": "2001:db8::/32", "ports": [{"port": 443}]});
+    ns.apply(grants(&[at("10.245.0.2/32", 6443), six.clone()]));
+    let script = format!("to = ('10.245.0.2', 6443)\n{TALK}");
+    let refused = ns.accepts(execution("node").python(&script).connects(at("10.245.0.2/32", 6443))).completes();
+    assert_eq!(refused.result(), "reset");
+    let status = &refused.object["status"];
+    assert_eq!(status["denials"][0]["target"], json!("10.245.0.2:6443: address-refused"), "{status:#}");
+    let field = "requires.permissions.network.outbound[0]";
+    ns.rejects(execution("six").connects(six)).with(Reason::Unenforceable, field);
 }
 
 /// A token for the proxy says who a pod is, and nothing else believes it. Any other would be a way to the API server.
@@ -179,4 +231,35 @@ fn the_controllers_token_makes_no_pods_with_tokens_but_those_for_the_proxy() {
     let refused = with("https://kubernetes.default.svc.cluster.local");
     assert!(!refused.ok && refused.err.contains("the controller makes only pods without tokens"), "{refused:?}");
     assert!(with("ccos-egress").ok, "the egress proxy's may be there");
+}
+
+/// It has to be able to patch pods. With that alone it could make any pod of the cluster run anything.
+#[test]
+fn the_controllers_token_changes_the_deadline_of_an_executions_pod_and_nothing_else() {
+    let ns = namespace("deadline");
+    ns.apply(context("analysts"));
+    let runs = ns.accepts(execution("runs").sleeps(60));
+    runs.starts();
+    ns.apply(pod("bystander", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sleep", "60"], &[]));
+    let patch = |pod: &str, patch: Value| {
+        let who =
+            ["--as", "system:serviceaccount:ccos-system:ccos-controller", "patch", "pod", pod, "--dry-run=server"];
+        kubectl([&who[..], &["--type=merge", "-p", &patch.to_string()]].concat()).inside(&ns.name).run()
+    };
+    let child = runs.child();
+    let deadline = json!({"spec": {"activeDeadlineSeconds": 5}});
+    assert!(patch(&child, deadline.clone()).ok, "its own, which is how it ends one");
+    let refused = patch("bystander", deadline);
+    assert!(!refused.ok && refused.err.contains("changes only children of CapabilityExecutions"), "{refused:?}");
+    let mut containers = ns.get(&format!("pod/{child}"))["spec"]["containers"].clone();
+    containers[0]["image"] = json!(cluster::image("CCOS_PYTHON_IMAGE"));
+    for other in [
+        json!({"spec": {"containers": containers}}),
+        json!({"metadata": {"labels": {"more": "yes"}}}),
+        json!({"metadata": {"annotations": {"security.ccos.dev/egress": "{}"}}}),
+        json!({"metadata": {"ownerReferences": []}}),
+    ] {
+        let refused = patch(&child, other);
+        assert!(!refused.ok && refused.err.contains("is forbidden"), "{refused:?}");
+    }
 }

@@ -30,6 +30,56 @@ pub async fn origin() -> u16 {
     port
 }
 
+/// A server that sends [`BULK`] bytes to whoever says something. Its port.
+pub async fn source() -> u16 {
+    let listener = TcpListener::bind((WORLD, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let bytes = vec![7; 256 * 1024];
+                let mut asked = [0; 16];
+                if stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                    for _ in 0..BULK / bytes.len() {
+                        if stream.write_all(&bytes).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Bytes of one long answer.
+pub const BULK: usize = 128 << 20;
+
+/// Takes a long answer through so many tunnels at one time; how long all took.
+pub async fn bulk(peer: &Peer, port: u16, tunnels: usize) -> Duration {
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..tunnels)
+        .map(|_| {
+            let (proxy, request) = (peer.address, peer.request_to(port));
+            tokio::spawn(async move {
+                let mut stream = tunnel(proxy, request.as_bytes()).await.unwrap();
+                stream.write_all(b"\0").await.unwrap();
+                let (mut buffer, mut got) = (vec![0; 256 * 1024], 0);
+                while got < BULK {
+                    let read = stream.read(&mut buffer).await.unwrap();
+                    assert!(read > 0, "{got} of {BULK} bytes");
+                    got += read;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    start.elapsed()
+}
+
 async fn tunnel(proxy: SocketAddr, request: &[u8]) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(proxy).await?;
     stream.write_all(request).await?;
@@ -60,7 +110,7 @@ pub async fn churn(peer: &Peer, workers: usize, during: Duration) -> Vec<Duratio
     let end = Instant::now() + during;
     let tasks: Vec<_> = (0..workers)
         .map(|_| {
-            let (proxy, request) = (peer.address, peer.request.clone());
+            let (proxy, request) = (peer.address, peer.request_to(peer.origin));
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 while Instant::now() < end {
@@ -82,9 +132,9 @@ pub async fn churn(peer: &Peer, workers: usize, during: Duration) -> Vec<Duratio
 
 /// Opens so many tunnels, exchanges a request in each, and leaves them open.
 pub async fn hold(peer: &Peer, number: usize) -> Vec<TcpStream> {
-    let mut held = Vec::with_capacity(number);
+    let (mut held, request) = (Vec::with_capacity(number), peer.request_to(peer.origin));
     for _ in 0..number {
-        let mut stream = tunnel(peer.address, peer.request.as_bytes()).await.unwrap();
+        let mut stream = tunnel(peer.address, request.as_bytes()).await.unwrap();
         exchange(&mut stream).await;
         held.push(stream);
     }

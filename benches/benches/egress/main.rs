@@ -28,6 +28,9 @@ const WORKERS: usize = 32;
 /// How long each proxy is loaded.
 const FOR: Duration = Duration::from_secs(5);
 
+/// Long answers at one time.
+const TUNNELS: usize = 8;
+
 /// Connections that are held open together.
 const HELD: usize = 1000;
 
@@ -36,15 +39,17 @@ async fn main() {
     if let Some(port) = std::env::var_os(SERVE) {
         return peers::serve_ours(port.to_str().unwrap().parse().unwrap()).await;
     }
-    let origin = load::origin().await;
-    println!("| proxy | connections for each CPU-second | p50 | p99 | resident with {HELD} connections |");
-    println!("|---|---|---|---|---|");
-    row(Peer::ours(origin).await).await;
-    row(Peer::squid(origin).await).await;
-    row(Peer::tinyproxy(origin).await).await;
+    let (origin, source) = (load::origin().await, load::source().await);
+    println!(
+        "| proxy | connections for each CPU-second | each second | p50 | p99 | resident with {HELD} connections | MiB each second | MiB for each CPU-second |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    row(Peer::ours(origin).await, source).await;
+    row(Peer::squid(origin).await, source).await;
+    row(Peer::tinyproxy(origin).await, source).await;
 }
 
-async fn row(peer: Result<Peer, String>) {
+async fn row(peer: Result<Peer, String>, source: u16) {
     let peer = match peer {
         Ok(peer) => peer,
         Err(missing) => return println!("| {missing} |"),
@@ -58,6 +63,18 @@ async fn row(peer: Result<Peer, String>) {
     drop(held);
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
-    let each = times.len() as f64 / spent.as_secs_f64();
-    println!("| {} | {each:.0} | {:.1} ms | {:.1} ms | {} MiB |", peer.name, at(50), at(99), resident / 1024);
+    let (each, second) = (times.len() as f64 / spent.as_secs_f64(), times.len() as f64 / FOR.as_secs_f64());
+    let before = peer.cpu();
+    let took = load::bulk(&peer, source, TUNNELS).await;
+    let spent = peer.cpu().saturating_sub(before);
+    let mib = (TUNNELS * (load::BULK >> 20)) as f64;
+    println!(
+        "| {} | {each:.0} | {second:.0} | {:.1} ms | {:.1} ms | {} MiB | {:.0} | {:.0} |",
+        peer.name,
+        at(50),
+        at(99),
+        resident / 1024,
+        mib / took.as_secs_f64(),
+        mib / spent.as_secs_f64()
+    );
 }

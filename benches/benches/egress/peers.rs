@@ -25,7 +25,9 @@ pub const WORLD: &str = "127.0.0.2";
 pub struct Peer {
     pub name: &'static str,
     pub address: SocketAddr,
-    pub request: String,
+    /// Where small requests go.
+    pub origin: u16,
+    ours: bool,
     child: Child,
     folder: Option<PathBuf>,
 }
@@ -45,9 +47,7 @@ impl Peer {
         let port = free();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(SERVE, port.to_string());
-        let target = format!("a.test:{origin}");
-        let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Bearer t\r\n\r\n");
-        Self::start("ccos-egress", port, command, request, None).await
+        Self::start("ccos-egress", port, command, origin, None).await
     }
 
     pub async fn squid(origin: u16) -> Result<Self, String> {
@@ -61,7 +61,7 @@ impl Peer {
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new("squid");
         command.args(["-N", "-f"]).arg(&file);
-        Self::start("squid", port, command, request(origin), Some(folder)).await
+        Self::start("squid", port, command, origin, Some(folder)).await
     }
 
     pub async fn tinyproxy(origin: u16) -> Result<Self, String> {
@@ -72,20 +72,20 @@ impl Peer {
         std::fs::write(&file, config).unwrap();
         let mut command = Command::new("tinyproxy");
         command.args(["-d", "-c"]).arg(&file);
-        Self::start("tinyproxy", port, command, request(origin), Some(folder)).await
+        Self::start("tinyproxy", port, command, origin, Some(folder)).await
     }
 
     async fn start(
         name: &'static str,
         port: u16,
         mut command: Command,
-        request: String,
+        origin: u16,
         folder: Option<PathBuf>,
     ) -> Result<Self, String> {
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = spawned.map_err(|error| format!("{name} is left out: {error}; apt-get install {name}"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let peer = Self { name, address, request, child, folder };
+        let peer = Self { name, address, origin, ours: name == "ccos-egress", child, folder };
         for _ in 0..100 {
             if TcpStream::connect(address).await.is_ok() {
                 return Ok(peer);
@@ -93,6 +93,15 @@ impl Peer {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Err(format!("{name} is left out: it does not listen"))
+    }
+
+    /// The request for a tunnel to the server's port: ours by name and with a token.
+    pub fn request_to(&self, port: u16) -> String {
+        if self.ours {
+            let target = format!("a.test:{port}");
+            return format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Bearer t\r\n\r\n");
+        }
+        format!("CONNECT {WORLD}:{port} HTTP/1.1\r\nHost: {WORLD}:{port}\r\n\r\n")
     }
 
     /// Processor time so far, in user and kernel.
@@ -110,10 +119,6 @@ impl Peer {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
-}
-
-fn request(origin: u16) -> String {
-    format!("CONNECT {WORLD}:{origin} HTTP/1.1\r\nHost: {WORLD}:{origin}\r\n\r\n")
 }
 
 fn free() -> u16 {

@@ -280,7 +280,16 @@ pub struct End {
     /// What it used, at level `Comprehensive`, as status has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Value>,
+    /// What it was refused over the network, at level `Standard` and above: as status has it, as far as it fits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Value>,
+    /// Refusals that are not among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denied_more: Option<i64>,
 }
+
+/// The longest list of denials that is written, in bytes.
+pub const LONGEST_DENIALS: usize = 4 * 1024;
 
 /// It waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

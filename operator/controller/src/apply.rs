@@ -3,12 +3,14 @@
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::Children;
 use ccos_plan::fence::fenced;
+use ccos_plan::halt::Halt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::fmt::Debug;
 
 /// The owner of what the controller applies.
@@ -144,7 +146,22 @@ pub(crate) fn owned(pod: &Pod, object: &CapabilityExecution) -> bool {
         && pod.owner_references().iter().any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
 
-/// Ends a pod: exactly this one, not another of its name.
+/// Ends a pod so that what it leaves can be read, where that is possible.
+pub(crate) async fn halt_pod(client: &Client, pod: &Pod, how: Halt) -> Result<(), ApplyError> {
+    let seconds = match how {
+        Halt::Wait => return Ok(()),
+        Halt::Delete => return delete_pod(client, pod).await,
+        Halt::Deadline(seconds) => seconds,
+    };
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    // With its uid: another pod of that name is refused as a conflict.
+    let patch = json!({"metadata": {"uid": pod.uid()}, "spec": {"activeDeadlineSeconds": seconds}});
+    let patched = api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await;
+    gone(patched.map(drop)).map_err(|source| ApplyError::Api { kind: "Pod", namespace, name, source })
+}
+
+/// Deletes a pod: exactly this one, not another of its name.
 pub(crate) async fn delete_pod(client: &Client, pod: &Pod) -> Result<(), ApplyError> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Ok(());

@@ -9,6 +9,7 @@ use ccos_plan::build;
 use ccos_plan::capacity::Turn;
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::fence::drifted;
+use ccos_plan::halt::halt;
 use ccos_plan::receipt::Claims;
 use ccos_plan::reported;
 use ccos_plan::retry;
@@ -31,7 +32,7 @@ use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::egress;
 use crate::error::Error;
-use crate::fence;
+use crate::fence::{self, Others};
 use crate::orphans;
 use crate::policies;
 use crate::turn::{News, Waits, still_waits, turn};
@@ -177,6 +178,14 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
+    match fence::others(&children, ctx).await? {
+        Others::Nothing => {}
+        Others::Unsure => return Ok(Started::Held(Action::requeue(CACHE_LAG))),
+        Others::Open(end) => {
+            let draft = Draft::of(object, now).granted(granted).abandoned(&end);
+            return finish(object, ctx, draft, &end).await.map(Started::Held);
+        }
+    }
     ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {
         Applied::Pod(pod) => {
@@ -220,8 +229,8 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         return attempt_ended(object, ctx, &name, &ended, now).await;
     }
     let breach = fence::breached(object, pod, ctx).await?;
-    if status::stopping(object).is_some() {
-        apply::delete_pod(&ctx.client, pod).await?;
+    if let Some(end) = status::stopping(object) {
+        apply::halt_pod(&ctx.client, pod, halt(pod, &end, now)).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
     let mut found = dereference::references(&ctx.client, &ctx.stores, &ctx.lists, object).await?;
@@ -237,11 +246,11 @@ async fn attend(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx, now: Timesta
         Seen::Starting(_) | Seen::Running(_) | Seen::Ended(_) => None,
     };
     let stop = step::stop(object, &found, &ctx.cluster, now).or_else(|| drifted(object, pod));
-    if let Some(end) = stop.or(breach).or(why) {
+    if let Some(end) = stop.or(breach).or_else(|| fence::opened(object, pod, ctx)).or(why) {
         ctx.stops(object, &end).await?;
         // The reason first: once the pod is gone, nothing else says why.
         update_status(&ctx.client, object, Draft::of(object, now).stopping(&end)).await?;
-        apply::delete_pod(&ctx.client, pod).await?;
+        apply::halt_pod(&ctx.client, pod, halt(pod, &end, now)).await?;
         return Ok(Action::requeue(UNWATCHED));
     }
     let wake = [

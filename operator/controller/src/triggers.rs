@@ -115,21 +115,27 @@ pub(crate) fn start(
         let (waker, queue, executions) = (waker.clone(), Arc::clone(queue), executions.clone());
         let told = Arc::clone(told);
         move |touched: Touched<Pod>| {
-            let Touched { before: _, object: pod, exists } = touched;
+            let Touched { before, object: pod, exists } = touched;
             if exists == Exists::No {
                 told.forget(&pod);
             }
+            // What it held is free only now, whoever gave back its place: its report may have ended the execution before.
+            let frees =
+                before.is_some_and(|before| orphans::lives(&before)) && (exists == Exists::No || !orphans::lives(&pod));
             if orphans::has_execution(&pod, &executions) {
                 let namespace = pod.namespace().unwrap_or_default();
                 for owner in pod.owner_references() {
                     if let Some(object) = ObjectRef::from_owner_ref(Some(&namespace), owner, ()) {
+                        if let Some(execution) = executions.get(&object).filter(|_| frees) {
+                            waker.peers(&execution);
+                        }
                         waker.one(object);
                     }
                 }
             } else if let Some(uid) = orphans::made_for(&pod).map(str::to_owned) {
                 if exists == Exists::Yes && orphans::lives(&pod) {
                     drop(to_orphans.unbounded_send(pod));
-                } else if queue.release(&uid) {
+                } else if queue.release(&uid) || frees {
                     waker.waiting();
                 }
             }
@@ -230,18 +236,21 @@ pub(crate) fn start(
     let policies =
         Policies::start(client, reflector::store(), namespaces, waker.clone(), to_policies, Arc::clone(stale), &alive);
     let (network_policies, writer) = reflector::store::<NetworkPolicy>();
-    watch(Api::all(client.clone()), managed(), strip_managed_fields, writer, &alive, {
+    // Everybody's: another's may open a pod.
+    watch(Api::all(client.clone()), all(), strip_managed_fields, writer, &alive, {
         let (waker, executions) = (waker.clone(), executions.clone());
         move |touched: Touched<NetworkPolicy>| {
-            // Not at its creation, which comes before each pod.
-            if touched.exists == Exists::Yes && touched.before.is_none() {
-                return;
-            }
-            let namespace = touched.object.namespace().unwrap_or_default();
-            let owners = touched.object.owner_references().iter();
-            let owners = owners.filter_map(|owner| ObjectRef::from_owner_ref(Some(&namespace), owner, ()));
-            for object in owners.filter(|object| executions.get(object).is_some()) {
-                waker.one(object);
+            let Touched { before, object: policy, exists } = touched;
+            let namespace = policy.namespace();
+            let of = |owner| ObjectRef::from_owner_ref(namespace.as_deref(), owner, ());
+            let owner = policy.owner_references().iter().find_map(of).and_then(|owner| executions.get(&owner));
+            match owner.filter(|owner| names::shared(owner) == policy.name_any()) {
+                // Not at its creation, which comes before each pod.
+                Some(owner) if exists == Exists::No || before.is_some() => waker.one(ObjectRef::from_obj(&*owner)),
+                None if exists == Exists::Yes => {
+                    waker.all(|one| one.namespace() == namespace && status::attempted(one).is_some());
+                }
+                Some(_) | None => {}
             }
         }
     });

@@ -11,7 +11,8 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tracing::error;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, OfCluster};
+use crate::fleet::Fleet;
 use crate::metrics::Metrics;
 
 /// A watch that was silent for so long hangs: the proxy has to be restarted.
@@ -22,6 +23,8 @@ const HANGS: Duration = Duration::from_mins(7);
 pub struct Admin {
     /// Who runs.
     pub cluster: Arc<Cluster>,
+    /// Which replica serves whom.
+    pub fleet: Arc<Fleet<OfCluster>>,
     /// What is counted.
     pub metrics: Metrics,
     /// Whether the proxy was told to stop.
@@ -52,6 +55,9 @@ async fn health(State(admin): State<Admin>) -> (StatusCode, String) {
 async fn readiness(State(admin): State<Admin>) -> (StatusCode, String) {
     if admin.drains.load(Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "it drains".to_owned());
+    }
+    if !admin.fleet.has_waited() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "it waits until nobody from before can have connections".to_owned());
     }
     if admin.cluster.is_ready() {
         (StatusCode::OK, "ok".to_owned())

@@ -4,6 +4,8 @@
 //! at once, a second review would only later. When the watch can't be trusted any more, nobody new is let in.
 
 mod fresh;
+mod replicas;
+mod secrets;
 mod table;
 mod token;
 
@@ -25,8 +27,13 @@ use tracing::{info, warn};
 use crate::identify::{Execution, Identify, Unknown};
 use crate::metrics::Metrics;
 pub use fresh::Fresh;
+pub use replicas::OfCluster;
+pub use secrets::OfApi;
 use table::Table;
 use token::{Claims, Tokens};
+
+/// The audience of the tokens that replicas show to each other.
+const REPLICA_AUDIENCE: &str = "ccos-egress-replica";
 
 /// How long the API server keeps one watch open. Each new one shows that changes still arrive.
 const WATCH: Duration = Duration::from_secs(20);
@@ -85,9 +92,27 @@ impl Cluster {
         self.fresh.age()
     }
 
-    async fn review(&self, token: &str) -> Result<TokenReviewStatus, Unknown> {
+    /// The UID of the pod of this account whose token for other replicas this is.
+    pub(crate) async fn replica(&self, token: &str, account: &str) -> Option<String> {
+        let status = self.review(token, REPLICA_AUDIENCE).await.ok()?;
+        let user = status.user.as_ref().and_then(|user| user.username.as_deref());
+        let (_, uid) = token::pod_of(&status)?;
+        (user == Some(account)).then_some(uid)
+    }
+
+    /// The running execution of this pod.
+    pub(crate) fn running(&self, uid: &str) -> Option<Arc<Execution>> {
+        self.table.running(uid)
+    }
+
+    /// All running executions.
+    pub(crate) fn all(&self) -> Vec<Arc<Execution>> {
+        self.table.all()
+    }
+
+    async fn review(&self, token: &str, audience: &str) -> Result<TokenReviewStatus, Unknown> {
         let review = TokenReview {
-            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![AUDIENCE.to_owned()]) },
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![audience.to_owned()]) },
             ..TokenReview::default()
         };
         let ask = async {
@@ -103,7 +128,7 @@ impl Cluster {
             }
             return Err(Unknown::not_ready("the API server does not answer who this is"));
         };
-        let ours = status.audiences.iter().flatten().any(|each| each == AUDIENCE);
+        let ours = status.audiences.iter().flatten().any(|each| each == audience);
         if status.authenticated == Some(true) && ours {
             Ok(status)
         } else {
@@ -127,7 +152,7 @@ impl Identify for Cluster {
         if timeout(PATIENCE, self.table.appears(&claimed.pod)).await.is_err() {
             return Err(Unknown::unidentified("no execution runs in the pod of this token"));
         }
-        let status = self.review(token).await?;
+        let status = self.review(token, AUDIENCE).await?;
         let (namespace, uid) =
             token::pod_of(&status).ok_or_else(|| Unknown::unidentified("the token is not bound to a pod"))?;
         let execution = self.table.running(&uid).filter(|execution| execution.namespace == namespace);

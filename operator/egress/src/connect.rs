@@ -1,10 +1,12 @@
-//! The one request that the proxy takes: `CONNECT host:port HTTP/1.1` with the token of a pod.
+//! What the proxy takes: `CONNECT host:port HTTP/1.1` with the token of a pod. Besides, `GET /v1/refusals`, by which a runner asks what
+//! was refused to its own execution: a connection that was cut could not be told why.
 //!
 //! Strict, since two readings of one request are how proxies are fooled: no other method, no URI, no body, each header that
 //! matters at most once. What follows the head belongs to the tunnel.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ccos_profile::egress::REFUSALS;
 use thiserror::Error;
 
 use crate::gate::has_bare_line_feed;
@@ -33,6 +35,8 @@ pub enum Head {
     Partial,
     /// A request, and how many bytes its head took.
     Complete(Connect, usize),
+    /// A question for what was refused, with the token.
+    Refusals(Option<String>),
 }
 
 /// A request that is refused whoever asks.
@@ -84,7 +88,9 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
     // Before httparse, which would wait for the end of a line; also no empty lines in front, which it would skip.
     const METHOD: &[u8] = b"CONNECT ";
     let known = bytes.len().min(METHOD.len());
-    if bytes.get(..known) != METHOD.get(..known) {
+    let refusals = REFUSALS.as_bytes().get(..bytes.len().min(REFUSALS.len()));
+    let refusals = !bytes.is_empty() && bytes.get(..bytes.len().min(REFUSALS.len())) == refusals;
+    if !refusals && bytes.get(..known) != METHOD.get(..known) {
         let word = bytes.iter().take(known).take_while(|byte| **byte != b' ');
         let is_method = bytes.first() != Some(&b' ') && word.into_iter().all(u8::is_ascii_alphabetic);
         return Err(if is_method { ConnectError::Method } else { ConnectError::Malformed });
@@ -104,13 +110,13 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
         return Err(ConnectError::Version);
     }
     let target = request.path.ok_or(ConnectError::Target)?;
-    let (host, port) = split(target).ok_or(ConnectError::Target)?;
+    let (host, port) = if refusals { (target, 0) } else { split(target).ok_or(ConnectError::Target)? };
     let (mut hosts, mut token) = (0, None);
     for header in request.headers.iter() {
         // RFC 9110, section 9.3.6: Host is the target once more. Without it, the request line says it all.
         if header.name.eq_ignore_ascii_case("host") {
             hosts += 1;
-            if hosts > 1 || !header.value.eq_ignore_ascii_case(target.as_bytes()) {
+            if hosts > 1 || !refusals && !header.value.eq_ignore_ascii_case(target.as_bytes()) {
                 return Err(ConnectError::Host);
             }
         } else if header.name.eq_ignore_ascii_case("content-length")
@@ -122,6 +128,9 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
         {
             return Err(ConnectError::Authorization);
         }
+    }
+    if refusals {
+        return Ok(Head::Refusals(token));
     }
     Ok(Head::Complete(Connect { host: host.to_owned(), port, token }, length))
 }

@@ -1,6 +1,8 @@
 //! What one execution did: connections at one time, bytes, and what was refused.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+mod seats;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +11,7 @@ use ccos_profile::egress::{Denial, MAX_DENIALS, MAX_TARGET, Refusal, Usage};
 use crate::decide::Grants;
 use crate::pace::Pace;
 use crate::shown::escaped;
+pub use seats::{NoSeat, Seats};
 
 /// Connections at one time of an execution that has no bound of its own.
 pub const MAX_CONNECTIONS: u32 = 256;
@@ -20,8 +23,8 @@ pub struct Account {
     pub sending: Pace,
     /// From the world to the workload.
     pub receiving: Pace,
-    max_connections: u32,
-    open: AtomicU32,
+    /// Connections at one time.
+    pub seats: Seats,
     connections: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
@@ -40,7 +43,7 @@ pub struct Seat(Arc<Account>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.0.seats.back();
     }
 }
 
@@ -51,8 +54,7 @@ impl Account {
         Self {
             sending: Pace::new(grants.bytes_per_second),
             receiving: Pace::new(grants.bytes_per_second),
-            max_connections: grants.max_connections.unwrap_or(MAX_CONNECTIONS),
-            open: AtomicU32::new(0),
+            seats: Seats::new(grants.max_connections.unwrap_or(MAX_CONNECTIONS)),
             connections: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -60,17 +62,19 @@ impl Account {
         }
     }
 
-    /// A seat, if one is free: taken and counted in one step, so that two can't take the last.
-    #[must_use]
-    pub fn seat(self: &Arc<Self>) -> Option<Seat> {
-        let next = |open: u32| (open < self.max_connections).then(|| open + 1);
-        self.open.fetch_update(Relaxed, Relaxed, next).ok().map(|_| Seat(Arc::clone(self)))
+    /// A seat, if one is free, here and at the other replicas.
+    /// # Errors
+    /// Why there is none.
+    pub fn seat(self: &Arc<Self>) -> Result<Seat, NoSeat> {
+        self.seats.take().map(|()| Seat(Arc::clone(self)))
     }
 
-    /// Connections that it may have at one time.
-    #[must_use]
-    pub const fn max_connections(&self) -> u32 {
-        self.max_connections
+    /// A seat whatever the others have.
+    /// # Errors
+    /// If there is none left here.
+    #[cfg(feature = "sabotage")]
+    pub fn forced_seat(self: &Arc<Self>) -> Result<Seat, NoSeat> {
+        self.seats.force().map(|()| Seat(Arc::clone(self)))
     }
 
     /// A connection was established.
@@ -129,16 +133,17 @@ mod tests {
     fn the_bound_holds_when_many_ask_at_once_and_seats_come_back() {
         let grants = Grants::parse(r#"{"outbound":[],"blocked":[],"maxConnections":5}"#).unwrap();
         let account = Arc::new(Account::new(&grants));
+        assert!(account.seats.hold(account.seats.generation(), Vec::new()));
         let threads: Vec<_> = (0..8)
             .map(|_| {
                 let account = Arc::clone(&account);
-                std::thread::spawn(move || (0..50).filter_map(|_| account.seat()).collect::<Vec<_>>())
+                std::thread::spawn(move || (0..50).filter_map(|_| account.seat().ok()).collect::<Vec<_>>())
             })
             .collect();
         let seats: Vec<Seat> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         assert_eq!(seats.len(), 5);
         drop(seats);
-        assert!(account.seat().is_some());
+        assert!(account.seat().is_ok());
     }
 
     #[test]

@@ -6,8 +6,11 @@ use std::net::IpAddr;
 
 use ccos_policy::pattern::PatternError;
 use ccos_policy::{Cidr, HostName, HostPattern, Outbound, Peer, PortRange};
+use ccos_profile::credential::{self as wire, PathPrefix};
 use ccos_profile::egress::{self, Ports, Refusal, Rules};
 use thiserror::Error;
+
+use crate::inject::Credential;
 
 /// The rules of one execution, parsed. An empty list grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,7 @@ pub struct Grants {
     pub max_connections: Option<u32>,
     /// Bytes for each second and each way; `None`: unbounded.
     pub bytes_per_second: Option<u64>,
+    credentials: Vec<(HostName, Credential)>,
 }
 
 /// Rules that can't be read.
@@ -36,6 +40,16 @@ pub enum RulesError {
         /// Why not.
         source: PatternError,
     },
+    /// A credential that could not be injected.
+    #[error("credentials[{at}] {text:?}: {why}")]
+    Credential {
+        /// Which.
+        at: usize,
+        /// What it has.
+        text: String,
+        /// What it should have.
+        why: &'static str,
+    },
 }
 
 impl Grants {
@@ -45,6 +59,13 @@ impl Grants {
     pub fn parse(annotation: &str) -> Result<Self, RulesError> {
         let rules: Rules = serde_json::from_str(annotation).map_err(RulesError::Form)?;
         rules.try_into()
+    }
+
+    /// What is added to requests to this host.
+    #[must_use]
+    pub fn credentials(&self, host: &Host) -> Vec<&Credential> {
+        let of = |name: &HostName| matches!(host, Host::Name(host) if host == name);
+        self.credentials.iter().filter(|(name, _)| of(name)).map(|(_, credential)| credential).collect()
     }
 
     /// Whether a block of addresses grants this one at this port.
@@ -68,7 +89,7 @@ impl TryFrom<Rules> for Grants {
     type Error = RulesError;
 
     fn try_from(rules: Rules) -> Result<Self, RulesError> {
-        let Rules { outbound, blocked, max_connections, bytes_per_second } = rules;
+        let Rules { outbound, blocked, max_connections, bytes_per_second, credentials } = rules;
         let outbound = outbound.into_iter().enumerate().map(|(index, rule)| {
             let field = format!("outbound[{index}]");
             let (peer, ports) = match rule {
@@ -86,8 +107,30 @@ impl TryFrom<Rules> for Grants {
                 egress::Peer::Cidr(text) => cidr(&field, text),
             }
         });
-        Ok(Self { outbound, blocked: blocked.collect::<Result<_, _>>()?, max_connections, bytes_per_second })
+        let credentials = credentials.into_iter().enumerate().map(|(at, one)| credential(at, one));
+        Ok(Self {
+            outbound,
+            blocked: blocked.collect::<Result<_, _>>()?,
+            max_connections,
+            bytes_per_second,
+            credentials: credentials.collect::<Result<_, _>>()?,
+        })
     }
+}
+
+/// One that names a single host, and what can be injected.
+fn credential(at: usize, one: wire::Credential) -> Result<(HostName, Credential), RulesError> {
+    let wire::Credential { host, path_prefix, header, secret } = one;
+    let wrong = |text: &str, why| RulesError::Credential { at, text: text.to_owned(), why };
+    let name = match host.parse() {
+        Ok(name) => name,
+        Err(source) => {
+            return Err(RulesError::Pattern { field: format!("credentials[{at}].host"), text: host, source });
+        }
+    };
+    let header = wire::header(&header).map_err(|why| wrong(&header, why))?;
+    let prefix = PathPrefix::parse(&path_prefix).map_err(|why| wrong(&path_prefix, why))?;
+    Ok((name, Credential { header, prefix, secret }))
 }
 
 fn host(field: &str, text: String) -> Result<Peer, RulesError> {

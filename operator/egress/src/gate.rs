@@ -13,16 +13,31 @@
 mod http;
 mod tls;
 
+use std::borrow::Cow;
+
 use ccos_policy::HostName;
 use ccos_profile::egress::Refusal;
 
 use crate::decide::Host;
-use http::Http;
-pub(crate) use http::has_bare_line_feed;
+pub(crate) use http::{Http, has_bare_line_feed};
 use tls::{Hello, Tls};
 
 /// Bytes that are held back at most: more than any ClientHello or head of a request that is let through.
 pub const MAX_HELD: usize = 16 * 1024;
+
+/// Looks at what a client sends, before it is sent on.
+pub(crate) trait Look {
+    /// How many of these bytes are done with, and what is sent on for them. They begin with the first that was not; what is
+    /// held back is shown again, with more behind it.
+    fn look<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Cow<'a, [u8]>), Cut>;
+}
+
+impl Look for Gate {
+    fn look<'a>(&mut self, bytes: &'a [u8]) -> Result<(usize, Cow<'a, [u8]>), Cut> {
+        let cleared = self.clear(bytes)?;
+        Ok((cleared, Cow::Borrowed(bytes.get(..cleared).unwrap_or_default())))
+    }
+}
 
 /// Bytes that must not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +151,15 @@ const METHODS: [&[u8]; 16] = [
 
 /// The content type of a TLS handshake record.
 const HANDSHAKE: u8 = 22;
+
+/// Whether a client speaks HTTP without TLS; `None`: it can't be told yet.
+pub(crate) fn is_plain_http(bytes: &[u8]) -> Option<bool> {
+    match sniff(bytes) {
+        Sniffed::TooFew if bytes.len() < MAX_HELD => None,
+        Sniffed::TooFew | Sniffed::Http => Some(true),
+        Sniffed::Tls | Sniffed::Other => Some(false),
+    }
+}
 
 /// What these bytes are. Lenient in what is HTTP, since a server may be: in any case, with empty lines and blanks in front.
 fn sniff(bytes: &[u8]) -> Sniffed {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ccos_profile::egress::Refusal;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::count::Account;
 use crate::decide::{Grants, RulesError};
@@ -58,6 +58,8 @@ pub struct Execution {
     pub grants: Result<Grants, String>,
     /// What it did.
     pub account: Arc<Account>,
+    /// Held by who asks the other replicas for it.
+    pub claiming: Mutex<()>,
     ended: watch::Sender<bool>,
 }
 
@@ -70,7 +72,8 @@ impl Execution {
             None => Ok(Grants::default()),
         };
         let account = Arc::new(Account::new(grants.as_ref().unwrap_or(&Grants::default())));
-        Self { namespace, pod, uid, annotation, grants, account, ended: watch::Sender::new(false) }
+        let (claiming, ended) = (Mutex::default(), watch::Sender::new(false));
+        Self { namespace, pod, uid, annotation, grants, account, claiming, ended }
     }
 
     /// It is over: its connections are cut, and it gets no new ones.

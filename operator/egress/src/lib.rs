@@ -5,6 +5,8 @@
 //! spoken to is [`classify::vet`]; and what was vetted is what is dialled ([`dial`]): a second look-up could answer otherwise.
 //! The first bytes then have to name the granted host ([`gate`]).
 //!
+//! Replicas count together: one of them serves an execution, and knows what the others have left of it ([`fleet`]).
+//!
 //! Deciding, classifying, parsing and pacing are functions of values. All else is IO around them: [`serve`] tells the story.
 
 pub mod admin;
@@ -14,10 +16,14 @@ pub mod connect;
 pub mod count;
 pub mod decide;
 pub mod dial;
+pub mod fleet;
 pub mod gate;
 pub mod identify;
+pub mod inject;
 pub mod metrics;
+pub mod originate;
 pub mod pace;
+pub mod pin;
 pub mod pump;
 pub mod resolve;
 pub mod serve;

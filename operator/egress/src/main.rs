@@ -1,6 +1,7 @@
 //! `ccos-egress`: the proxy through which executions reach the hosts that they were granted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,8 +9,11 @@ use std::time::Duration;
 
 use ccos_egress::admin::{self, Admin};
 use ccos_egress::classify::Ranges;
-use ccos_egress::cluster::Cluster;
+use ccos_egress::cluster::{Cluster, OfApi, OfCluster};
+use ccos_egress::fleet::roster::Times;
+use ccos_egress::fleet::{self, Fleet, Ports, link};
 use ccos_egress::metrics::Metrics;
+use ccos_egress::originate::Originate;
 use ccos_egress::resolve::Dns;
 use ccos_egress::serve::{Bounds, Proxy, serve};
 use ccos_policy::Cidr;
@@ -31,6 +35,22 @@ struct Args {
     /// Where probes and metrics are served.
     #[arg(long, default_value = "[::]:8080")]
     admin: SocketAddr,
+    /// Where other replicas are served.
+    #[arg(long, default_value = "[::]:3129")]
+    replicas: SocketAddr,
+    /// The proxy's own namespace.
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: String,
+    /// The UID of the proxy's own pod.
+    #[arg(long, env = "POD_UID")]
+    uid: String,
+    /// The file with the token that is shown to other replicas.
+    #[arg(long, default_value = "/var/run/ccos/replica/token")]
+    replica_token: PathBuf,
+    /// Files with authorities, in PEM, whose certificates hosts may have to which credentials are added; those that don't exist
+    /// are left out.
+    #[arg(long = "authorities", value_name = "FILE")]
+    authorities: Vec<PathBuf>,
     /// Blocks of addresses of pods, services and nodes: out of reach, whatever grants them.
     #[arg(long = "cluster-cidr", value_name = "CIDR")]
     cluster: Vec<Cidr>,
@@ -66,6 +86,10 @@ enum StartError {
     Config(#[source] kube::config::InferConfigError),
     #[error("cannot make a client")]
     Client(#[source] kube::Error),
+    #[error("cannot use the authorities of --authorities")]
+    Authorities(#[source] std::io::Error),
+    #[error("the kernel gives no random bytes")]
+    Random(#[source] std::io::Error),
     #[error("cannot read which name servers there are")]
     Resolver(#[source] hickory_resolver::net::NetError),
     #[error("cannot serve on {address}")]
@@ -100,10 +124,27 @@ async fn run(args: Args) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let metrics = Metrics::default();
     let config = kube::Config::infer().await.map_err(StartError::Config)?;
+    let client = kube::Client::try_from(config.clone()).map_err(StartError::Client)?;
+    let originate = originate(&args.authorities, client.clone()).map_err(StartError::Authorities)?;
+    let pods = kube::Api::namespaced(client, &args.namespace);
     let (cluster, watched) = Cluster::watch(config, metrics.clone()).map_err(StartError::Client)?;
     let cluster = Arc::new(cluster);
     let drains = Arc::new(AtomicBool::new(false));
-    let admin = Admin { cluster: Arc::clone(&cluster), metrics: metrics.clone(), drains: Arc::clone(&drains) };
+    let replicas = listen(args.replicas).await?;
+    let ports = Ports { proxy: args.listen.port(), links: args.replicas.port() };
+    let of_cluster = OfCluster {
+        cluster: Arc::clone(&cluster),
+        namespace: args.namespace.clone(),
+        token: args.replica_token.clone(),
+    };
+    let (uid, incarnation) = (args.uid.clone(), incarnation()?);
+    let fleet = Arc::new(Fleet::new(of_cluster, uid, incarnation, ports, Times::USUAL, Arc::clone(&drains)));
+    let admin = Admin {
+        cluster: Arc::clone(&cluster),
+        fleet: Arc::clone(&fleet),
+        metrics: metrics.clone(),
+        drains: Arc::clone(&drains),
+    };
     let admin = tokio::spawn(admin::serve(listen(args.admin).await?, admin));
 
     let bounds = Bounds {
@@ -116,7 +157,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         drain: Duration::from_secs(args.drain_seconds),
     };
     let dns = Dns::new(&args.nameservers).map_err(StartError::Resolver)?;
-    let proxy = Proxy::new(cluster, dns, ranges(&args), bounds, metrics);
+    let proxy = Proxy::among(cluster, dns, Arc::clone(&fleet), ranges(&args), bounds, metrics).originates(originate);
     let listener = listen(args.listen).await?;
     info!(address = %args.listen, "serves");
     let stop = async {
@@ -126,9 +167,32 @@ async fn run(args: Args) -> Result<(), StartError> {
     let result = tokio::select! {
         () = serve(listener, Arc::new(proxy), stop) => Ok(()),
         () = watched => Err(StartError::WatchEnded),
+        // Neither ends before the process: not while it drains either.
+        () = link::answer(replicas, Arc::clone(&fleet)) => Err(StartError::WatchEnded),
+        () = fleet::watch_list(pods, Arc::clone(&fleet)) => Err(StartError::WatchEnded),
+        () = fleet.guard() => Err(StartError::WatchEnded),
     };
     admin.abort();
     result
+}
+
+/// TLS that trusts these authorities, and Secrets by the proxy's own rights.
+fn originate(files: &[PathBuf], client: kube::Client) -> std::io::Result<Originate> {
+    let mut authorities = Vec::new();
+    for file in files {
+        match std::fs::read(file) {
+            Ok(pem) => authorities.push(pem),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => warn!(?file, "there are no such authorities"),
+            Err(error) => return Err(error),
+        }
+    }
+    Originate::new(&authorities, Arc::new(OfApi::new(client)))
+}
+
+/// A name for this process that no other one ever has.
+fn incarnation() -> Result<String, StartError> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(StartError::Random)?;
+    Ok(text.trim().to_owned())
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -3,13 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::count::Account;
-use crate::gate::{Cut, Gate, MAX_HELD};
+use crate::gate::{Cut, Look, MAX_HELD};
 use crate::metrics::Metrics;
 
 /// Why it is over.
@@ -28,11 +27,11 @@ pub enum End {
 }
 
 /// What a tunnel is about.
-pub struct Tunnel<'a> {
+pub(crate) struct Tunnel<'a, L> {
     /// Bytes that the client sent behind its request.
     pub early: Vec<u8>,
     /// What looks at its bytes.
-    pub gate: Gate,
+    pub gate: L,
     /// Whose they are.
     pub account: &'a Account,
     /// What counts them for all.
@@ -44,9 +43,19 @@ pub struct Tunnel<'a> {
 }
 
 /// Pumps until it is over.
-pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tunnel: Tunnel<'_>) -> End {
-    let (from_client, to_client) = client.split();
+pub(crate) async fn pump<L: Look>(client: &mut TcpStream, server: &mut TcpStream, tunnel: Tunnel<'_, L>) -> End {
     let (from_server, to_server) = server.split();
+    pump_halves(client, from_server, to_server, tunnel).await
+}
+
+/// The same to a server that is spoken to in two halves.
+pub(crate) async fn pump_halves<L: Look>(
+    client: &mut TcpStream,
+    from_server: impl AsyncRead + Unpin,
+    to_server: impl AsyncWrite + Unpin,
+    tunnel: Tunnel<'_, L>,
+) -> End {
+    let (from_client, to_client) = client.split();
     let moved = Moved::now();
     let idle = tunnel.idle;
     let (account, metrics) = (tunnel.account, tunnel.metrics);
@@ -60,19 +69,26 @@ pub async fn pump(client: &mut TcpStream, server: &mut TcpStream, tunnel: Tunnel
     }
 }
 
-async fn up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, tunnel: Tunnel<'_>, moved: &Moved) -> Result<(), End> {
+async fn up<L: Look>(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    tunnel: Tunnel<'_, L>,
+    moved: &Moved,
+) -> Result<(), End> {
     let Tunnel { early, mut gate, account, metrics, idle: _, decide_within } = tunnel;
     let mut held = Vec::with_capacity(MAX_HELD);
     held.extend(early);
     let mut since = None;
     loop {
-        let cleared = gate.clear(&held).map_err(End::Cut)?;
-        if let Some(bytes) = held.get(..cleared).filter(|bytes| !bytes.is_empty()) {
+        let (cleared, bytes) = gate.look(&held).map_err(End::Cut)?;
+        if !bytes.is_empty() {
             account.sending.take(bytes.len()).await;
-            to.write_all(bytes).await.map_err(|_| End::Failed)?;
+            to.write_all(&bytes).await.map_err(|_| End::Failed)?;
+            to.flush().await.map_err(|_| End::Failed)?;
             account.sent(bytes.len());
             metrics.sent(bytes.len());
             moved.note();
+            drop(bytes);
             held.drain(..cleared);
         }
         since = if held.is_empty() { None } else { since.or(Some(Instant::now())) };
@@ -91,8 +107,8 @@ async fn up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, tunnel: Tunnel<'_>, m
 }
 
 async fn down(
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     account: &Account,
     metrics: &Metrics,
     moved: &Moved,

@@ -2,35 +2,39 @@
 
 mod answer;
 mod lobby;
+mod open;
+mod secured;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ccos_profile::egress::Refusal;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::classify::{AddressClass, Ranges, Vetted, vet};
+use crate::classify::Ranges;
 use crate::connect::{self, Connect, ConnectError, Head};
-use crate::count::Seat;
-use crate::decide::{Host, Verdict, decide};
-use crate::dial::dial;
+use crate::decide::Host;
 use crate::gate::Gate;
 use crate::identify::{Execution, Identify};
 use crate::metrics::Metrics;
+use crate::originate::Originate;
+use crate::pin::{Alone, Pin};
 use crate::pump::{End, Tunnel, pump};
 use crate::resolve::Resolve;
 use crate::shown::escaped;
 
 /// Characters of a target or a message in the log.
 const MAX_SHOWN: usize = 512;
-use answer::{Refused, establish, refuse};
+use answer::{Refused, establish, refuse, tell};
 use lobby::Lobby;
+use open::Connection;
+use secured::To;
 
 /// Bounds of time and number.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +56,11 @@ pub struct Bounds {
 }
 
 /// A proxy.
-pub struct Proxy<I, R> {
+pub struct Proxy<I, R, P = Alone> {
     identify: I,
     resolve: R,
+    pin: P,
+    originate: Option<Originate>,
     ranges: Ranges,
     bounds: Bounds,
     metrics: Metrics,
@@ -81,14 +87,27 @@ pub enum Check {
     End,
     /// No more connections than granted.
     Connections,
+    /// Nor over all replicas together.
+    Claims,
+    /// A credential is for paths that have one reading.
+    Prefix,
 }
 
 impl<I: Identify, R: Resolve> Proxy<I, R> {
-    /// A proxy that knows who asks and where names lead.
+    /// A proxy that knows who asks and where names lead. It is the only one.
     pub fn new(identify: I, resolve: R, ranges: Ranges, bounds: Bounds, metrics: Metrics) -> Self {
+        Proxy::among(identify, resolve, Alone, ranges, bounds, metrics)
+    }
+}
+
+impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
+    /// A proxy that knows who asks, where names lead, and which replica serves whom.
+    pub fn among(identify: I, resolve: R, pin: P, ranges: Ranges, bounds: Bounds, metrics: Metrics) -> Self {
         Self {
             identify,
             resolve,
+            pin,
+            originate: None,
             ranges,
             bounds,
             metrics,
@@ -97,6 +116,13 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
             #[cfg(feature = "sabotage")]
             without: None,
         }
+    }
+
+    /// The same, which adds credentials.
+    #[must_use]
+    pub fn originates(mut self, originate: Originate) -> Self {
+        self.originate = Some(originate);
+        self
     }
 
     /// The same without one of its checks.
@@ -131,8 +157,8 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
         };
         let within = if self.holds(Check::RequestTime) { self.bounds.request } else { Duration::from_hours(1) };
         let read = timeout(within, request(&mut client)).await;
-        let (request, early) = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
-            Ok(read) => read,
+        let wanted = match read.unwrap_or_else(|_| Err(Some(Refused::request_timeout()))) {
+            Ok(wanted) => wanted,
             Err(None) => return, // gone, or a probe of the kubelet
             Err(Some(refused)) => {
                 self.metrics.refused(refused.refusal);
@@ -140,7 +166,7 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
                 return refuse(&mut client, &refused).await;
             }
         };
-        let identified = self.identify.identify(request.token.as_deref().unwrap_or_default()).await;
+        let identified = self.identify.identify(wanted.token()).await;
         drop(waiting);
         let execution = match identified {
             Ok(execution) => execution,
@@ -153,6 +179,10 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
                 return refuse(&mut client, &refused).await;
             }
         };
+        let (request, early) = match wanted {
+            Wanted::Tunnel(request, early) => (request, early),
+            Wanted::Refusals(_) => return tell(&mut client, &execution.account.usage()).await,
+        };
         let tunnel = self.tunnel(client, &request, early, &execution);
         if !self.holds(Check::End) {
             return tunnel.await;
@@ -161,13 +191,15 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
             biased;
             // Dropping the tunnel closes both of its sides.
             () = execution.ended() => {}
+            () = self.pin.lost() => {}
             () = tunnel => {}
         }
     }
 
-    async fn tunnel(&self, mut client: TcpStream, request: &Connect, early: Vec<u8>, execution: &Execution) {
+    async fn tunnel(&self, mut client: TcpStream, request: &Connect, mut early: Vec<u8>, execution: &Execution) {
         let target = format!("{}:{}", request.host, request.port);
-        let Connection { mut server, host, seat, slot } = match self.open(request, execution).await {
+        // In this order: what is counted is given back after the connection has ended, however it ends.
+        let Connection { seat, slot, mut server, host } = match self.open(request, execution).await {
             Ok(connection) => connection,
             Err(refused) => {
                 self.note(execution, &target, &refused);
@@ -179,19 +211,34 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
         }
         execution.account.connected();
         let open = self.metrics.connected();
-        let mut gate = Gate::new(&host, request.port);
-        if !self.holds(Check::FirstBytes) {
-            gate = Gate::new(&Host::Address(IpAddr::from([0, 0, 0, 0])), request.port);
-        }
-        let tunnel = Tunnel {
-            early,
-            gate,
-            account: &execution.account,
-            metrics: &self.metrics,
-            idle: self.bounds.idle,
-            decide_within: self.bounds.first_bytes,
+        let credentials = execution.grants.as_ref().map(|grants| grants.credentials(&host)).unwrap_or_default();
+        let plainly = match &host {
+            Host::Name(name) if !credentials.is_empty() => match self.asks_plainly(&mut client, &mut early).await {
+                None => return,
+                Some(plainly) => Some(name).filter(|_| plainly),
+            },
+            Host::Name(_) | Host::Address(_) => None,
         };
-        let end = pump(&mut client, &mut server, tunnel).await;
+        let end = if let Some(host) = plainly {
+            let to = To { host, port: request.port, credentials: &credentials };
+            self.secured(&mut client, server, to, early, execution).await
+        } else {
+            let mut gate = Gate::new(&host, request.port);
+            if !self.holds(Check::FirstBytes) {
+                gate = Gate::new(&Host::Address(IpAddr::from([0, 0, 0, 0])), request.port);
+            }
+            let tunnel = Tunnel {
+                early,
+                gate,
+                account: &execution.account,
+                metrics: &self.metrics,
+                idle: self.bounds.idle,
+                decide_within: self.bounds.first_bytes,
+            };
+            let end = pump(&mut client, &mut server, tunnel).await;
+            drop(server);
+            end
+        };
         drop((open, seat, slot));
         match end {
             End::Closed | End::Failed => {}
@@ -204,98 +251,13 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
         }
     }
 
-    /// Everything that has to be so before the client hears a yes.
-    async fn open(&self, request: &Connect, execution: &Execution) -> Result<Connection, Refused> {
-        let grants = match &execution.grants {
-            Ok(grants) => grants,
-            Err(message) => return Err(Refused::new(Refusal::BadRules, message.clone())),
-        };
-        let host = Host::parse(&request.host)
-            .map_err(|error| Refused::new(Refusal::NotGranted, format!("{} is no host: {error}", request.host)))?;
-        match decide(&host, request.port, grants) {
-            Verdict::Denied { refusal, message } if self.holds(Check::Rules) => {
-                return Err(Refused::new(refusal, message));
-            }
-            Verdict::Denied { .. } | Verdict::Granted => {}
-        }
-        let seat = match execution.account.seat() {
-            None if self.holds(Check::Connections) => {
-                let most = execution.account.max_connections();
-                let message =
-                    format!("there are {most} connections, as many as permissions.network.maxConnections allows");
-                return Err(Refused::new(Refusal::TooManyConnections, message));
-            }
-            seat => seat,
-        };
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| {
-            Refused::new(Refusal::TooManyConnections, "the proxy has as many connections as it may".to_owned())
-        })?;
-        let vetted = self.vetted(&host, request.port, execution).await?;
-        #[cfg(feature = "sabotage")]
-        let vetted = if self.holds(Check::Pinned) {
-            vetted
-        } else {
-            let again = self.addresses(&host).await?;
-            again.into_iter().map(|address| Vetted::unvetted(SocketAddr::new(address, request.port))).collect()
-        };
-        let server = dial(&vetted, self.bounds.dial).await.map_err(|refusal| {
-            let what = if refusal == Refusal::TimedOut { "does not answer" } else { "refuses the connection" };
-            Refused::new(refusal, format!("{host}:{} {what}", request.port))
-        })?;
-        // Small requests and answers are most of what passes.
-        server.set_nodelay(true).map_err(|_| Refused::new(Refusal::Unreachable, format!("{host} is gone")))?;
-        Ok(Connection { server, host, seat, slot })
-    }
-
-    /// The host's addresses that may be dialled.
-    async fn vetted(&self, host: &Host, port: u16, execution: &Execution) -> Result<Vec<Vetted>, Refused> {
-        let grants = execution.grants.as_ref().map_err(|error| Refused::new(Refusal::BadRules, error.clone()))?;
-        let (mut vetted, mut worst): (Vec<Vetted>, Option<(IpAddr, AddressClass)>) = (Vec::new(), None);
-        for address in self.addresses(host).await? {
-            let address = SocketAddr::new(address, port);
-            match vet(address, grants, &self.ranges) {
-                Ok(passed) if !vetted.contains(&passed) => vetted.push(passed),
-                Ok(_) => {}
-                #[cfg(feature = "sabotage")]
-                Err(_) if !self.holds(Check::Addresses) => vetted.push(Vetted::unvetted(address)),
-                Err(class) => {
-                    if worst.is_none() || matches!(class, AddressClass::Blocked(_)) {
-                        worst = Some((address.ip(), class));
-                    }
-                }
-            }
-        }
-        match worst {
-            Some((address, class)) if vetted.is_empty() => {
-                Err(Refused::new(class.refusal(), format!("{host} leads to {address}: {}", class.words())))
-            }
-            Some(_) | None => Ok(vetted),
-        }
-    }
-
-    async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Refused> {
-        let name = match host {
-            Host::Address(address) => return Ok(vec![*address]),
-            Host::Name(name) => name,
-        };
-        let found = timeout(self.bounds.resolve, self.resolve.resolve(name)).await.unwrap_or(Err(Refusal::TimedOut));
-        match found {
-            Ok(addresses) if addresses.is_empty() => {
-                Err(Refused::new(Refusal::NotResolved, format!("{name} has no address")))
-            }
-            Ok(addresses) => Ok(addresses),
-            Err(refusal) => {
-                let what =
-                    if refusal == Refusal::TimedOut { "the name servers don't answer for" } else { "no address for" };
-                Err(Refused::new(refusal, format!("{what} {name}")))
-            }
-        }
-    }
-
     /// Counts a refusal. Its line is written at the first, second, fourth, eighth time: code that asks for ever can't fill
     /// the log.
     fn note(&self, execution: &Execution, target: &str, refused: &Refused) {
         self.metrics.refused(refused.refusal);
+        if refused.refusal == Refusal::Elsewhere {
+            return; // a way to go, not a no
+        }
         let count = execution.account.refused(refused.refusal, target);
         if count.is_power_of_two() {
             let Execution { namespace, pod, uid, .. } = execution;
@@ -305,18 +267,10 @@ impl<I: Identify, R: Resolve> Proxy<I, R> {
     }
 }
 
-/// What was opened.
-struct Connection {
-    server: TcpStream,
-    host: Host,
-    seat: Option<Seat>,
-    slot: OwnedSemaphorePermit,
-}
-
 /// Serves until it is told to stop, then keeps what is established until its deadline.
-pub async fn serve<I: Identify, R: Resolve>(
+pub async fn serve<I: Identify, R: Resolve, P: Pin>(
     listener: TcpListener,
-    proxy: Arc<Proxy<I, R>>,
+    proxy: Arc<Proxy<I, R, P>>,
     stop: impl Future<Output = ()>,
 ) {
     let mut connections = JoinSet::new();
@@ -348,8 +302,23 @@ pub async fn serve<I: Identify, R: Resolve>(
     }
 }
 
-/// The request, and what the client sent behind it. `Err(None)`: the client is gone.
-async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Refused>> {
+/// What a client wants.
+enum Wanted {
+    /// A tunnel, and what it sent behind the request.
+    Tunnel(Connect, Vec<u8>),
+    /// To know what was refused, with its token.
+    Refusals(Option<String>),
+}
+
+impl Wanted {
+    fn token(&self) -> &str {
+        let (Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token)) = self;
+        token.as_deref().unwrap_or_default()
+    }
+}
+
+/// The request. `Err(None)`: the client is gone.
+async fn request(client: &mut TcpStream) -> Result<Wanted, Option<Refused>> {
     let mut bytes = Vec::with_capacity(2048);
     loop {
         let room = (connect::MAX_HEAD - bytes.len()).max(1) as u64;
@@ -358,7 +327,8 @@ async fn request(client: &mut TcpStream) -> Result<(Connect, Vec<u8>), Option<Re
         }
         match connect::parse(&bytes).map_err(|error| Some(Refused::request(error)))? {
             Head::Partial => {}
-            Head::Complete(request, length) => return Ok((request, bytes.split_off(length))),
+            Head::Complete(request, length) => return Ok(Wanted::Tunnel(request, bytes.split_off(length))),
+            Head::Refusals(token) => return Ok(Wanted::Refusals(token)),
         }
     }
 }

@@ -282,6 +282,26 @@ async fn a_second_request_behind_the_first_belongs_to_the_tunnel() {
 }
 
 #[tokio::test]
+async fn what_was_refused_is_told_to_whose_it_is_and_to_nobody_else() {
+    let port = echo(WORLD, 0).await;
+    let serving = usual(Names::new(&[("a.test", &[&[WORLD]])]), None).await;
+    serving.known.add(TOKEN, &host_rules("a.test", port));
+    serving.known.add("other", &host_rules("a.test", port));
+    let mut fronting = connect(serving.address, TOKEN, &format!("a.test:{port}")).await.unwrap();
+    assert_eq!(exchange(&mut fronting, b"GET / HTTP/1.1\r\nHost: b.test\r\n\r\n").await, None);
+    let asks = |token: &str| format!("GET /v1/refusals HTTP/1.1\r\nProxy-Authorization: Bearer {token}\r\n\r\n");
+    let told = async |token: &str| {
+        let mut body = String::new();
+        ask(serving.address, asks(token).as_bytes()).await?.read_to_string(&mut body).await.unwrap();
+        Ok::<_, common::Answer>(serde_json::from_str::<ccos_profile::egress::Usage>(&body).unwrap())
+    };
+    let own = told(TOKEN).await.unwrap();
+    assert_eq!((own.denials[0].reason.token(), own.denials[0].count, own.connections), ("host-mismatch", 1, 1));
+    assert_eq!(told("other").await.unwrap(), ccos_profile::egress::Usage::default());
+    assert_eq!(told("nobody").await.unwrap_err().reason.as_deref(), Some("unidentified"));
+}
+
+#[tokio::test]
 async fn a_request_that_comes_drop_by_drop() {
     for check in [None, Some(Check::RequestTime)] {
         let serving = usual(Names::default(), check).await;

@@ -91,6 +91,65 @@ async fn the_bound_on_bytes_is_kept_each_way_by_all_connections_together() {
     assert!(took > exact * 0.95 - 0.2 && took < exact * 1.5 + 1.0, "{took}s instead of {exact}s");
 }
 
+/// A server that sends for ever, and one that hears until the end, and says how long that took. Their ports.
+async fn endless() -> (u16, u16, tokio::sync::mpsc::UnboundedReceiver<Duration>) {
+    let (source, sink) =
+        (TcpListener::bind((WORLD, 0)).await.unwrap(), TcpListener::bind((WORLD, 0)).await.unwrap());
+    let ports = (source.local_addr().unwrap().port(), sink.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = source.accept().await {
+            tokio::spawn(async move { while stream.write_all(&[0; 4096]).await.is_ok() {} });
+        }
+    });
+    let (told, took) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = sink.accept().await {
+            let (mut buffer, mut first) = (vec![0; 64 * 1024], None);
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+                first.get_or_insert_with(Instant::now);
+            }
+            told.send(first.unwrap().elapsed()).unwrap();
+        }
+    });
+    (ports.0, ports.1, took)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_is_within_5_percent_of_the_bound() {
+    const RATE: f64 = 512.0 * 1024.0;
+    const BYTES: usize = 2 << 20;
+    let (source, sink, mut took) = endless().await;
+    let serving = usual().await;
+    let rules = format!(
+        r#"{{"outbound":[{{"host":"a.test","ports":[{{"port":1,"endPort":65535}}]}}],"blocked":[],"bytesPerSecond":{RATE}}}"#
+    );
+    serving.known.add(TOKEN, &rules);
+    let check = |way: &str, seconds: f64| {
+        let part = BYTES as f64 / seconds / RATE;
+        assert!(part < 1.05, "{way}: {part} of the bound");
+        // A busy machine can make it slower, not the bound.
+        part > 0.95
+    };
+    let (mut down, mut up) = (false, false);
+    for _ in 0..3 {
+        if !down {
+            let mut stream = connect(serving.address, TOKEN, &format!("a.test:{source}")).await.unwrap();
+            let (mut buffer, mut got, start) = (vec![0; BYTES], 0, Instant::now());
+            while got < BYTES {
+                got += stream.read(&mut buffer[got..]).await.unwrap();
+            }
+            down = check("down", start.elapsed().as_secs_f64());
+        }
+        if !up {
+            let mut stream = connect(serving.address, TOKEN, &format!("a.test:{sink}")).await.unwrap();
+            stream.write_all(&vec![0; BYTES]).await.unwrap();
+            stream.shutdown().await.unwrap();
+            up = check("up", took.recv().await.unwrap().as_secs_f64());
+        }
+    }
+    assert!(down && up, "slower than the bound by more than 5 percent three times: down {down}, up {up}");
+}
+
 #[tokio::test]
 async fn a_name_of_which_one_address_is_refused_is_reached_by_the_other() {
     let port = echo(WORLD, 0).await;

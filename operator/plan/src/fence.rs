@@ -20,7 +20,7 @@ pub fn fenced(wanted: &NetworkPolicy, found: Option<&NetworkPolicy>) -> Result<(
     };
     let Some(found) = found else { return Err(breach("deleted")) };
     let labelled = wanted.labels().iter().all(|(key, value)| found.labels().get(key) == Some(value));
-    // The labels are those by which it is watched.
+    // The labels are those by which it is known as ours.
     if labelled && rules(wanted) == rules(found) { Ok(()) } else { Err(breach("changed")) }
 }
 

@@ -1,11 +1,12 @@
 //! What webhook and controller do, as lines of the audit trail; and the lines that there must be for an execution.
 //!
-//! Names, reasons and digests only. Neither inputs nor results nor values of variables come in here.
+//! Names, reasons and digests only. Neither inputs nor results nor values of variables come in here; of what code tried to reach,
+//! the hosts do.
 
 use std::sync::Arc;
 
 use ccos_audit::event::{
-    Cause, Change, Decision, End, LISTED, LONGEST_DECISION, Object, Outcome, Receipt, References, Registration,
+    Cause, Change, Decision, End, LISTED, LONGEST_DECISION, LONGEST_DENIALS, Object, Outcome, Receipt, References, Registration,
     Requester, Retry, Start, Stop, Wait,
 };
 use ccos_audit::verify::{Expected, Finished};
@@ -265,13 +266,32 @@ pub fn end(
     level: Level,
 ) -> Event {
     let usage = status.usage.as_ref().filter(|_| level >= Level::Comprehensive);
+    let (denials, denied_more) = if level >= Level::Standard { denials(status) } else { (Vec::new(), None) };
     Event::End(End {
         object: object(execution),
         nonce: signed(execution, end, keys),
         reason: end.reason.to_owned(),
         exit_code: status.attempts.last().and_then(|attempt| attempt.exit_code),
         usage: usage.and_then(|usage| serde_json::to_value(usage).ok()),
+        denials,
+        denied_more,
     })
+}
+
+/// As many denials as fit, and how many refusals are in none of them.
+fn denials(status: &CapabilityExecutionStatus) -> (Vec<Value>, Option<i64>) {
+    let (mut written, mut room, mut more) = (Vec::new(), LONGEST_DENIALS, status.denied_more.unwrap_or_default());
+    for denial in &status.denials {
+        let value = serde_json::to_value(denial).unwrap_or_default();
+        match room.checked_sub(value.to_string().len()) {
+            Some(left) if !value.is_null() => {
+                room = left;
+                written.push(value);
+            }
+            Some(_) | None => more = more.saturating_add(denial.count),
+        }
+    }
+    (written, (more > 0).then_some(more))
 }
 
 /// It was deleted before it was over; `None`: it was over.

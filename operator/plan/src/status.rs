@@ -129,6 +129,13 @@ impl Draft {
         });
     }
 
+    /// It may run, whatever becomes of it.
+    #[must_use]
+    pub fn granted(mut self, granted: &Granted) -> Self {
+        self.admitted(granted);
+        self
+    }
+
     /// It may run and waits.
     #[must_use]
     pub fn waiting(mut self, granted: &Granted, reason: WaitReason, message: &str) -> Self {
@@ -262,14 +269,23 @@ impl Draft {
             self.set(conditions::ADMITTED, "False", end.reason, &end.message);
         }
         self.set(conditions::QUEUED, "False", if pod.is_some() { "Started" } else { "Ended" }, "");
+        self.not_fenced(end);
         self.set(conditions::SUCCEEDED, succeeded, end.reason, &end.message);
         self.set(conditions::FINISHED, "True", end.reason, &end.message);
         self
     }
 
-    /// It ended before it had a pod, though it may run: cancelled, or without a runtime.
+    /// Where another policy opens its pod, what was applied isolates nothing.
+    fn not_fenced(&mut self, end: &End) {
+        if end.reason == EndReason::ConflictingNetworkPolicy.as_str() {
+            self.set(conditions::ISOLATED, "False", end.reason, &end.message);
+        }
+    }
+
+    /// It ended before it had a pod, though it may run: cancelled, without a runtime, or opened by another policy.
     #[must_use]
     pub fn abandoned(mut self, end: &End) -> Self {
+        self.not_fenced(end);
         self.set(conditions::QUEUED, "False", "Ended", "");
         self.set(conditions::SUCCEEDED, "False", end.reason, &end.message);
         self.set(conditions::FINISHED, "True", end.reason, &end.message);

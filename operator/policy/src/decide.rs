@@ -6,12 +6,14 @@ mod connections;
 mod container;
 pub mod difference;
 mod enforce;
+mod globs;
 mod grants;
 mod guest;
 mod instead;
 mod limits;
 mod network;
 mod required;
+mod sockets;
 pub mod trace;
 
 use crate::decision::{Admitted, Cause, Decision, Denial, Denials};

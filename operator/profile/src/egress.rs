@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::credential::Credential;
+
 /// The annotation of a pod that holds its [`Rules`] as JSON. Without it, a pod reaches nothing through the proxy.
 pub const ANNOTATION: &str = "security.ccos.dev/egress";
 
@@ -27,6 +29,12 @@ pub const COMPONENT: &str = "egress";
 /// The header of a refusal that holds its [`Refusal`] as a token.
 pub const REASON_HEADER: &str = "ccos-reason";
 
+/// The first line of a request for the [`Usage`] of the execution whose token is shown.
+pub const REFUSALS: &str = "GET /v1/refusals HTTP/1.1\r\n";
+
+/// The header of a refusal with the reason `elsewhere` that holds the address, with its port, of the replica to ask instead.
+pub const OWNER_HEADER: &str = "ccos-owner";
+
 /// What one execution may connect to. An empty list is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -41,6 +49,9 @@ pub struct Rules {
     /// Bytes for each second and each way, over all its connections together; absent: unbounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_second: Option<u64>,
+    /// Headers that the proxy adds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
 }
 
 /// A destination: `{"host": …, "ports": […]}` or `{"cidr": …, "ports": […]}`.
@@ -117,6 +128,8 @@ pub enum Refusal {
     Unreachable,
     /// The proxy can't tell who is running, or it is draining. Status 502.
     NotReady,
+    /// Another replica serves this execution: [`OWNER_HEADER`] has its address. Status 421.
+    Elsewhere,
     /// The name's servers or the peer did not answer in time. Status 504.
     TimedOut,
     /// The server name in the TLS ClientHello is not the granted host. The connection is cut.
@@ -127,7 +140,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unidentified,
         Self::BadRules,
@@ -138,6 +151,7 @@ impl Refusal {
         Self::NotResolved,
         Self::Unreachable,
         Self::NotReady,
+        Self::Elsewhere,
         Self::TimedOut,
         Self::ServerNameMismatch,
         Self::HostMismatch,
@@ -157,6 +171,7 @@ impl Refusal {
             Self::NotResolved => "not-resolved",
             Self::Unreachable => "unreachable",
             Self::NotReady => "not-ready",
+            Self::Elsewhere => "elsewhere",
             Self::TimedOut => "timed-out",
             Self::ServerNameMismatch => "server-name-mismatch",
             Self::HostMismatch => "host-mismatch",
@@ -220,6 +235,7 @@ mod tests {
             blocked: vec![Peer::Host("b.example.com".to_owned()), Peer::Cidr("169.254.0.0/16".to_owned())],
             max_connections: Some(16),
             bytes_per_second: None,
+            credentials: Vec::new(),
         };
         let text = concat!(
             r#"{"outbound":[{"host":"*.example.com","ports":[{"port":443,"endPort":443}]},"#,

@@ -4,6 +4,7 @@
 //! run, not skip it. This crate decides nothing and knows neither Kubernetes nor the decision, so that the runner
 //! stays small.
 
+pub mod credential;
 pub mod egress;
 pub mod mounts;
 pub mod probe;
@@ -85,6 +86,10 @@ pub struct Profile {
     pub working_dir: Option<String>,
     /// What of the file system exists in the view.
     pub files: Files,
+    /// What of the file system is shown of what there is at the start; absent: nothing. A runner of before refuses a
+    /// profile that has it.
+    #[serde(default, skip_serializing_if = "Globs::is_none")]
+    pub globs: Globs,
     /// The context's volumes that the view may show, at their place; only what `files` requires of them is shown.
     pub volumes: Vec<Volume>,
     /// Programs that may be executed besides the command itself: files. One that is a folder is refused.
@@ -130,6 +135,31 @@ pub struct Files {
     /// Out of reach, whatever else names them.
     pub blocked: Vec<String>,
 }
+
+/// Patterns, as the API has them, of files that don't change: each is expanded once, to what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Globs {
+    /// As [`Files::read`].
+    pub read: Vec<String>,
+    /// As [`Files::execute`].
+    pub execute: Vec<String>,
+    /// As [`Files::blocked`].
+    pub blocked: Vec<String>,
+    /// As [`Profile::programs`], or as [`Profile::program_folders`] where it ends in `/**`.
+    pub programs: Vec<String>,
+}
+
+impl Globs {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Paths that the globs of one profile may expand to, all together.
+pub const MAX_EXPANDED: usize = 1024;
 
 /// A volume of the context.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,7 +363,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own names, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";

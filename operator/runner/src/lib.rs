@@ -11,6 +11,7 @@
 mod canary;
 pub mod cpu;
 pub mod deliver;
+pub mod globs;
 pub mod grants;
 pub mod init;
 mod json;

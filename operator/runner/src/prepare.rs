@@ -8,15 +8,16 @@ use ccos_profile::{End, place};
 use thiserror::Error;
 
 use crate::canary::SharedMemory;
+use crate::globs::{ExpandError, expand};
 use crate::grants::{Grant, GrantError, Grants, grants};
 use crate::init::Plan;
 use crate::kernel::{Kernel, Linux, landlock_abi};
 use crate::lockdown::syscalls::{self, FilterError, Namespaces};
-use crate::lockdown::{Confinement, Isolation, limits};
+use crate::lockdown::{Confinement, Inside, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
-use crate::prove::{Outbound, PodProbes, Probes, filters};
-use crate::relay::{self, dns};
+use crate::prove::{Named, Outbound, PodProbes, Probes, filters};
+use crate::relay::{self, blocks, dns};
 use crate::request::{RESULT_VARIABLE, Request};
 use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
 use crate::view::plan::{PlanError, plan};
@@ -34,6 +35,13 @@ const RUNNER_IN_VOLUME: &str = "/ccos/runner/ccos-runner";
 /// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
 
+/// More of them, where others may be connected to.
+const ELSEWHERE: [SocketAddr; 3] = [
+    NOWHERE,
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 443),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), 443),
+];
+
 /// Why there is nothing to run.
 #[derive(Debug, Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -42,6 +50,8 @@ pub enum PrepareError {
     Outside(#[from] OutsideError),
     #[error(transparent)]
     Links(#[from] TooManyLinks),
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -62,7 +72,7 @@ pub enum PrepareError {
     Interpreter { program: AbsolutePath, interpreter: String },
     #[error("command {program}: expected a file, but found a folder; write \"{program}/**\" for all below it")]
     Folder { program: AbsolutePath },
-    #[error("egress: expected a name that may be connected to, but all are blocked")]
+    #[error("egress: expected something that may be connected to, but all of it is blocked, or this host's own")]
     NoName,
     #[error("canary {path}: expected a file to keep out of reach, but found none, so nothing could be proven")]
     Canary { path: &'static str },
@@ -75,6 +85,7 @@ impl PrepareError {
         match self {
             Self::Outside(_)
             | Self::Links(_)
+            | Self::Expand(_)
             | Self::Plan(_)
             | Self::Grant(_)
             | Self::Filter(_)
@@ -95,6 +106,7 @@ impl PrepareError {
 /// [`PrepareError`], before anything was changed.
 pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> Result<Plan, PrepareError> {
     let outside = Outside::open(request)?;
+    let request = &expand(request, &outside)?;
     let command = find_command(request, &outside)?;
     check_programs(&request.programs, &outside)?;
     let rules = Rules::new(request, &command, &outside)?;
@@ -119,7 +131,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             blocked: confined.blocked,
             steps: confined.steps,
             pod: confined.pod,
-            outside: [outside_address()].into_iter().chain(request.egress.as_ref().map(|order| order.proxy)).collect(),
+            outside: outside_addresses(request.egress.as_ref()),
             outbound: request.egress.as_ref().map(outbound).transpose()?,
             shared_memory: SharedMemory::KEY,
             scratch: AbsolutePath::literal(SHARED_SCRATCH[0]),
@@ -163,7 +175,11 @@ fn by_view(
 ) -> Result<Confined, PrepareError> {
     let steps = plan(rules, outside)?;
     let Request { uid, gid, disk_bytes, .. } = *request;
-    let relay = request.egress.as_ref().zip(hand_out).map(|(order, to)| (order.ports.clone(), to.as_raw_fd()));
+    let relay = request.egress.as_ref().zip(hand_out).map(|(order, to)| Inside {
+        addresses: blocks::addresses(order.names.blocks()),
+        ports: order.ports.clone(),
+        to: to.as_raw_fd(),
+    });
     Ok(Confined {
         isolation: Isolation::View { uid, gid, disk_bytes, relay, steps: steps.clone() },
         namespaces: Namespaces::Own,
@@ -263,13 +279,29 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
     Ok(all.map(AbsolutePath::literal).collect())
 }
 
-/// What the proof asks the relay for: one name, and a port that nobody may connect to.
+/// What the proof asks the relay for: one name, if there is one, and a port that nobody may connect to.
 fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
     let mut names = order.names.clone();
-    let (name, address) = names.sample().ok_or(PrepareError::NoName)?;
-    let question = dns::question(&name).ok_or(PrepareError::NoName)?;
+    let named = match names.sample() {
+        Some((name, address)) => {
+            let question = dns::question(&name).ok_or(PrepareError::NoName)?;
+            Some(Named { name, address, question })
+        }
+        None => None,
+    };
+    let of_block = || blocks::addresses(names.blocks()).first().map(|first| first.address);
+    let address = named.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
     let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
-    Ok(Outbound { name, address, question, closed: SocketAddr::from((address, closed)) })
+    Ok(Outbound { named, closed: SocketAddr::from((address, closed)) })
+}
+
+/// What must be out of reach. An address that may be connected to is the loopback's own, and shows nothing.
+fn outside_addresses(order: Option<&relay::Order>) -> Vec<SocketAddr> {
+    let blocks = order.map_or(&[][..], |order| order.names.blocks());
+    let all = [outside_address()].into_iter().chain(order.map(|order| order.proxy)).chain(ELSEWHERE);
+    let apart: Vec<SocketAddr> = all.filter(|address| !blocks::holds(blocks, address.ip())).collect();
+    // The API server's and the proxy's, or one of elsewhere.
+    apart.into_iter().take(if order.is_some() { 2 } else { 1 }).collect()
 }
 
 fn outside_address() -> SocketAddr {

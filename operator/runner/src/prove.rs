@@ -58,14 +58,21 @@ pub struct Probes {
 /// What of the relay is tried.
 #[derive(Debug)]
 pub struct Outbound {
-    /// A name that may be connected to.
+    /// A name that may be connected to; `None` where there are only addresses.
+    pub named: Option<Named>,
+    /// Its address, or one of the addresses, with a port at which nothing may be connected to.
+    pub closed: SocketAddr,
+}
+
+/// A name that may be connected to.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// The name.
     pub name: HostName,
     /// What stands for it.
     pub address: Ipv4Addr,
     /// The question for it.
     pub question: Vec<u8>,
-    /// Its address, with a port at which nothing may be connected to.
-    pub closed: SocketAddr,
 }
 
 /// A probe got through, or could not tell. The workload must not start.
@@ -121,6 +128,8 @@ impl Proven {
 const FILES: &str = mechanism::FILES.field;
 const NETWORK: &str = mechanism::NETWORK.field;
 const NAMES: &str = mechanism::OUTBOUND.field;
+/// In the view.
+const INTERFACES: &str = "/proc/net/dev";
 const COMMANDS: &str = mechanism::COMMANDS.field;
 const PROCESSES: &str = mechanism::PROCESSES.field;
 const ENVIRONMENT: &str = mechanism::ENVIRONMENT.field;
@@ -242,15 +251,31 @@ impl Prover<'_> {
             self.refused(NETWORK, &Attempt::Connect(*address))?;
             self.refused(NETWORK, &Attempt::Send(*address))?;
         }
+        if outside.is_empty() {
+            self.interfaces()?;
+        }
         self.refused(NETWORK, &Attempt::PacketSocket)?;
         self.proven(mechanism::NETWORK);
         Ok(())
     }
 
+    /// Where every address may be connected to, all of them are the loopback's own, and none shows anything. Then there must be
+    /// no other interface.
+    fn interfaces(&mut self) -> Result<(), ConfinementFailed> {
+        let unclear = |errno| ConfinementFailed::Unclear { field: NETWORK, probe: format!("read {INTERFACES}"), errno };
+        let text = self.kernel.read(INTERFACES).map_err(unclear)?;
+        let found: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+        equal(NETWORK, "interfaces", "lo", &found.join(" "))
+    }
+
     /// Names are answered, by whom they must be: the rest of what the relay does is its own to refuse, and the proxy's.
     fn outbound(&mut self, outbound: &Outbound) -> Result<(), ConfinementFailed> {
-        let Outbound { name, address, question, closed } = outbound;
+        let Outbound { named, closed } = outbound;
         self.refused(NAMES, &Attempt::ConnectClosed(*closed))?;
+        let Some(Named { name, address, question }) = named else {
+            self.proven(mechanism::OUTBOUND);
+            return Ok(());
+        };
         let probe = format!("ask {} for {name}", dns::SERVER);
         let answer = self.kernel.ask(dns::SERVER, question);
         let answer = answer.map_err(|errno| ConfinementFailed::Unclear { field: NAMES, probe, errno })?;

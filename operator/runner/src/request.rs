@@ -10,11 +10,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccos_profile::{
-    Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, mounts, place,
+    self as wire, Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume,
+    mounts, place,
 };
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::globs::{Glob, GlobError, Globs};
 use crate::grants::LEAST_ABI;
 use crate::path::{AbsolutePath, PathError};
 use crate::relay;
@@ -95,6 +97,14 @@ pub enum RequestError {
         /// What is wrong. Part of the text, so no source.
         source: PathError,
     },
+    /// A pattern is none.
+    #[error("{field}: {source}")]
+    Glob {
+        /// Of the profile.
+        field: &'static str,
+        /// What is wrong. Part of the text, so no source.
+        source: GlobError,
+    },
     /// What may be connected to can't be relayed.
     #[error("egress: {0}")]
     Names(#[from] NamesError),
@@ -145,6 +155,10 @@ pub struct Request {
     pub write: Vec<AbsolutePath>,
     pub execute: Vec<AbsolutePath>,
     pub blocked: Vec<AbsolutePath>,
+    /// In place of which [`crate::globs::expand`] puts paths.
+    pub globs: Globs,
+    /// Links of trees that are shown as such, beside what is listed.
+    pub links: Vec<(AbsolutePath, String)>,
     pub volumes: Vec<VolumeRequest>,
     pub programs: Vec<AbsolutePath>,
     pub program_folders: Vec<AbsolutePath>,
@@ -194,6 +208,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         command,
         working_dir,
         files: Files { read, write, execute, blocked },
+        globs: wire::Globs { read: read_globs, execute: execute_globs, blocked: blocked_globs, programs: program_globs },
         volumes,
         programs,
         program_folders,
@@ -219,6 +234,13 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         write: paths("files.write", &write)?,
         execute: paths("files.execute", &execute)?,
         blocked: paths("files.blocked", &blocked)?,
+        globs: Globs {
+            read: globs("globs.read", &read_globs)?,
+            execute: globs("globs.execute", &execute_globs)?,
+            blocked: globs("globs.blocked", &blocked_globs)?,
+            programs: globs("globs.programs", &program_globs)?,
+        },
+        links: Vec::new(),
         volumes: volumes.iter().map(volume).collect::<Result<_, _>>()?,
         programs: paths("programs", &programs)?,
         program_folders: paths("programFolders", &program_folders)?,
@@ -273,6 +295,10 @@ fn path(field: &'static str, text: &str) -> Result<AbsolutePath, RequestError> {
 
 fn paths(field: &'static str, texts: &[String]) -> Result<Vec<AbsolutePath>, RequestError> {
     texts.iter().map(|text| path(field, text)).collect()
+}
+
+fn globs(field: &'static str, texts: &[String]) -> Result<Vec<Glob>, RequestError> {
+    texts.iter().map(|text| Glob::parse(text).map_err(|source| RequestError::Glob { field, source })).collect()
 }
 
 fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {

@@ -193,6 +193,43 @@ tests! {
         ]);
     }
 
+    a_glob_shows_what_is_like_it_and_nothing_beside {
+        let pod = Pod::new("globs").volume("config", "/config").globs("read", &["/etc/*i*", "/config/k*"]);
+        answers(pod.globs("programs", &["/app/o*"]).blocked(&["/etc/private.ini"]).creates_processes(), &[
+            ("open:/etc/visible", json!("image")),
+            ("open:/etc/shadow", json!("ENOENT")), // does not match, beside one that does
+            ("link:/etc/alias", json!("../secret")), // matches by its name, and points out
+            ("open:/etc/alias", json!("ENOENT")),
+            ("open:/etc/private.ini", json!("ENOENT")), // matches, and is blocked
+            ("open:/config/key", json!("value")),
+            ("open:/config/other", json!("ENOENT")),
+            ("spawn:/app/other", json!("exit status: 0")),
+            ("list:/app", json!(["attack", "other"])),
+            ("write:/etc/visible", json!("EACCES")),
+        ]);
+        // Without the pattern it would be there: a folder shows all.
+        let whole = Pod::new("globs-whole").read(&["/etc", "/secret"]);
+        answers(whole, &[("open:/etc/shadow", json!("image")), ("open:/etc/alias", json!("image"))]);
+    }
+
+    a_blocked_glob_takes_out_of_a_folder {
+        answers(Pod::new("globs-blocked").read(&["/etc", "/secret"]).globs("blocked", &["/**/s?adow", "/etc/pri*"]), &[
+            ("open:/etc/visible", json!("image")),
+            ("open:/etc/shadow", json!("ENOENT")),
+            ("open:/etc/private.ini", json!("ENOENT")),
+            ("open:/etc/alias", json!("image")),
+        ]);
+    }
+
+    a_thousand_files_of_a_glob_are_a_view_and_more_are_none {
+        let pod = |count| Pod::new("globs-many").many(count).globs("read", &["/many/*"]);
+        let run = answers(pod(1000), &[("open:/many/999", json!("999"))]);
+        assert!(run.seconds < 10.0, "{run:#?}");
+        let run = pod(1025).attack(&["started"]).run();
+        assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
+        assert!(run.report.message.contains("/many/*: expected at most 1024 paths"), "{}", run.report.message);
+    }
+
     a_config_map_works_whole_and_in_part {
         let whole = [("open:/config/key", json!("value")), ("open:/config/other", json!("other"))];
         answers(Pod::new("config").volume("config", "/config").read(&["/config"]), &whole);
@@ -332,6 +369,70 @@ tests! {
         assert!(run.stderr.contains("ccos: gone.b.test:8081: unreachable"), "{}", run.stderr);
     }
 
+    granted_addresses_are_reached_and_those_beside_them_are_not {
+        let outbound = json!([
+            {"cidr": "203.0.113.0/24", "ports": [{"port": 80, "endPort": 80}]},
+            {"cidr": "198.51.100.7/32", "ports": [{"port": 8081, "endPort": 8081}]},
+            // The proxy's own is among them: then its port alone is closed here.
+            {"cidr": "10.0.0.0/8", "ports": [{"port": 80, "endPort": 80}]},
+        ]);
+        let run = answers(Pod::new("addresses").connects(&outbound, &json!([])), &[
+            ("fetch:203.0.113.0:80", json!("hello from 203.0.113.0:80")),
+            ("fetch:203.0.113.77:80", json!("hello from 203.0.113.77:80")),
+            ("fetch:203.0.113.255:80", json!("hello from 203.0.113.255:80")),
+            ("fetch:198.51.100.7:8081", json!("hello from 198.51.100.7:8081")),
+            ("fetch:10.96.0.1:80", json!("hello from 10.96.0.1:80")),
+            // Beside a block, at another's port, at a port that is nobody's, and by packets.
+            ("quick:connect:203.0.112.255:80", json!(["ENETUNREACH", true])),
+            ("quick:connect:203.0.114.0:80", json!(["ENETUNREACH", true])),
+            ("quick:connect:198.51.100.8:8081", json!(["ENETUNREACH", true])),
+            ("quick:connect:192.0.2.1:80", json!(["ENETUNREACH", true])),
+            ("quick:fetch:203.0.113.77:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:127.0.0.1:80", json!(["ECONNRESET", true])),
+            ("quick:connect:203.0.113.77:443", json!(["ECONNREFUSED", true])),
+            ("quick:connect:10.255.255.1:3128", json!(["ECONNREFUSED", true])),
+            ("quick:ask:a.test", json!(["code 3", true])),
+            ("descriptors", json!([0, 1, 2])),
+        ]);
+        assert_eq!(run.asked, [
+            "203.0.113.0:80 t0ken", "203.0.113.77:80 t0ken", "203.0.113.255:80 t0ken", "198.51.100.7:8081 t0ken",
+            "10.96.0.1:80 t0ken",
+        ]);
+        let network = run.report.network.clone().unwrap();
+        let denials: Vec<_> = network.denials.iter().map(|one| (one.target.as_str(), one.reason.token())).collect();
+        assert_eq!(denials, [
+            ("203.0.113.77:8081", "not-granted"), ("127.0.0.1:80", "not-granted"), ("a.test.", "not-granted"),
+        ]);
+        assert_eq!(network.connections, 5);
+    }
+
+    every_address_may_be_granted_beside_a_name {
+        let outbound = json!([
+            {"cidr": "0.0.0.0/0", "ports": [{"port": 80, "endPort": 80}]},
+            {"host": "a.test", "ports": [{"port": 8081, "endPort": 8081}]},
+        ]);
+        let run = answers(Pod::new("everywhere").connects(&outbound, &json!([])), &[
+            ("fetch:8.8.8.8:80", json!("hello from 8.8.8.8:80")),
+            ("fetch:223.255.255.255:80", json!("hello from 223.255.255.255:80")),
+            ("fetch:10.255.255.1:80", json!("hello from 10.255.255.1:80")),
+            ("fetch:a.test:8081", json!("hello from a.test:8081")),
+            ("quick:fetch:a.test:80", json!(["ECONNRESET", true])),
+            ("quick:fetch:8.8.8.8:8081", json!(["ECONNRESET", true])),
+            ("quick:fetch:127.0.0.1:80", json!(["ECONNRESET", true])),
+            ("quick:connect:10.255.255.1:3128", json!(["ECONNREFUSED", true])),
+            ("quick:connect:[2001:db8::1]:80", json!(["ENETUNREACH", true])),
+        ]);
+        assert_eq!(run.asked.len(), 4, "{:?}", run.asked);
+    }
+
+    /// Without a network namespace of its own, nobody gives the pod's loopback addresses.
+    without_a_network_namespace_there_are_no_addresses {
+        let outbound = json!([{"cidr": "0.0.0.0/0", "ports": [{"port": 8080, "endPort": 8080}]}]);
+        let run = Pod::new("shared").connects(&outbound, &json!([])).sabotage("network").attack(&["started"]).run();
+        assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
+        assert!(run.report.message.contains("lock-down: lo has "), "{run:#?}");
+    }
+
     /// Without the relay's check, another name's port gets as far as the proxy.
     a_port_of_another_name_reaches_the_proxy_without_the_relay_s_check {
         let run = names("unchecked").sabotage("relay").attack(&["fetch:a.test:8081"]).run();
@@ -356,9 +457,9 @@ tests! {
     rules_that_can_not_be_relayed_start_nothing {
         let ports = json!([{"port": 1, "endPort": 65535}]);
         for (outbound, message) in [
-            (json!([{"cidr": "10.0.0.0/8", "ports": [{"port": 1, "endPort": 1}]}]), "egress: cidr \"10.0.0.0/8\""),
+            (json!([{"cidr": "2001:db8::/32", "ports": [{"port": 1, "endPort": 1}]}]), "egress: cidr \"2001:db8::/32\""),
             (json!([{"host": "a.test", "ports": ports}]), "egress: expected at most 64 different ports"),
-            (json!([]), "egress: expected hosts, but found none"),
+            (json!([]), "egress: expected hosts or blocks of addresses, but found none"),
         ] {
             let run = Pod::new("no-relay").connects(&outbound, &json!([])).attack(&["started"]).run();
             assert_eq!(run.report.end, End::InternalError, "{run:#?}");
@@ -384,6 +485,27 @@ tests! {
             ("syscall:135,4294967295", json!(0)), // what is it
             ("syscall:321,0", json!("EPERM")), // bpf
         ]);
+    }
+
+    sockets_of_others_are_out_of_reach_and_own_ones_work {
+        let all = [
+            ("connect-path:/data/stream.sock", json!("ECONNREFUSED")),
+            ("send-path:/data/datagram.sock", json!("ECONNREFUSED")),
+            ("abstract:ccos-neighbour", json!("ECONNREFUSED")),
+            ("serve-path:/tmp/own.sock", json!("from myself")),
+            ("serve-path:/work/own.sock", json!("from myself")),
+            ("serve-path:/data/own.sock", json!("from myself")),
+            ("serve-abstract:own", json!("ok")),
+            ("serve-path:/own.sock", json!("EROFS")),
+        ];
+        let pod = || Pod::new("sockets").volume("data", "/data").read(&["/data"]).write(&["/data", "/work"]).neighbour();
+        answers(pod(), &all);
+        // Where gVisor lets the machine's sockets through, a folder that may be read is enough.
+        let open = [("connect-path:/data/stream.sock", json!("hello from the neighbour"))];
+        answers(pod().host_sockets(), &open);
+        answers(pod().host_sockets().write(&[]), &open);
+        answers(pod().host_sockets().write(&[]).read(&["/data/open"]), &[("connect-path:/data/stream.sock", json!("ENOENT"))]);
+        answers(pod().host_sockets().write(&[]).read(&["/data/stream.sock"]), &open);
     }
 
     filters_hold_for_children_and_threads {

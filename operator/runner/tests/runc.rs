@@ -83,6 +83,20 @@ tests! {
         assert_eq!(run.code, 0);
     }
 
+    a_glob_grants_what_is_like_it_and_nothing_beside {
+        let pod = Pod::contained("globs").globs("read", &["/etc/*i*", "/app/o*"]).globs("programs", &["/app/t*"]);
+        answers(pod.creates_processes(), &[
+            ("open:/etc/visible", json!("image")),
+            ("open:/etc/shadow", json!("EACCES")), // does not match, beside one that does
+            ("open:/etc/alias", json!("EACCES")), // matches by its name, and points out
+            ("list:/etc", json!("EACCES")),
+            ("spawn:/app/third", json!("exit status: 0")),
+            ("spawn:/app/other", json!("EACCES")),
+        ]);
+        let run = Pod::contained("globs-many").many(1000).globs("read", &["/many/*"]);
+        answers(run, &[("open:/many/999", json!("999"))]);
+    }
+
     the_runner_is_out_of_reach {
         answers(Pod::contained("runner").creates_processes(), &[
             ("open:/proc/1/environ", json!("EACCES")),
@@ -260,6 +274,19 @@ tests! {
         let datagrams = [1, 2, 10, 16].map(|family| format!("socket:{family},2,0"));
         expected.extend(families.iter().chain(&datagrams).map(|attack| (attack.as_str(), json!("EAFNOSUPPORT"))));
         answers(Pod::contained("network").networked(), &expected);
+    }
+
+    sockets_of_others_are_out_of_reach {
+        let pod = || Pod::contained("sockets").volume("data", "/data").read(&["/data"]).write(&["/data"]).neighbour();
+        answers(pod(), &[
+            ("connect-path:/data/stream.sock", json!("EAFNOSUPPORT")),
+            ("send-path:/data/datagram.sock", json!("EAFNOSUPPORT")),
+            ("serve-path:/tmp/own.sock", json!("EAFNOSUPPORT")),
+        ]);
+        // Without the filters Landlock of this kernel does not keep it.
+        let run = pod().sabotage("filters").unproven().attack(&["connect-path:/data/stream.sock"]).run();
+        let expected = json!({"connect-path:/data/stream.sock": "hello from the neighbour"});
+        assert_eq!(run.report.result, Some(expected), "{run:#?}");
     }
 
     what_is_shared_in_a_pod_is_not_there {

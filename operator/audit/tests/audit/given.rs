@@ -111,6 +111,8 @@ pub fn end(name: &str) -> Event {
         reason: "Completed".to_owned(),
         exit_code: Some(0),
         usage: None,
+        denials: Vec::new(),
+        denied_more: None,
     })
 }
 

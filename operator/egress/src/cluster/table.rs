@@ -88,6 +88,11 @@ impl Table {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).running.get(uid).cloned()
     }
 
+    /// All that run.
+    pub(super) fn all(&self) -> Vec<Arc<Execution>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).running.values().cloned().collect()
+    }
+
     /// Resolves when the pod is there.
     pub(super) async fn appears(&self, uid: &str) {
         let mut changed = self.changed.subscribe();

@@ -8,7 +8,7 @@ const GOOD: &str =
 fn outcome(text: &str) -> Result<(), ConnectError> {
     match parse(text.as_bytes())? {
         Head::Complete(..) => Ok(()),
-        Head::Partial => panic!("{text:?} is not complete"),
+        Head::Partial | Head::Refusals(_) => panic!("{text:?} is not complete"),
     }
 }
 
@@ -34,6 +34,22 @@ fn a_request_is_its_target_and_its_token() {
 fn every_prefix_of_a_request_is_waited_for() {
     for length in 0..GOOD.len() {
         assert!(matches!(parse(&GOOD.as_bytes()[..length]), Ok(Head::Partial)), "{length}");
+    }
+}
+
+#[test]
+fn what_was_refused_is_asked_for_with_the_token_and_in_one_form() {
+    let good = "GET /v1/refusals HTTP/1.1\r\nHost: proxy\r\nProxy-Authorization: Bearer t\r\n\r\n";
+    assert!(matches!(parse(good.as_bytes()), Ok(Head::Refusals(Some(token))) if token == "t"));
+    for length in 0..good.len() {
+        assert!(matches!(parse(&good.as_bytes()[..length]), Ok(Head::Partial)), "{length}");
+    }
+    for (text, expected) in [
+        ("GET /v1/refusals?x HTTP/1.1\r\n\r\n", ConnectError::Method),
+        ("GET /v1/refusals HTTP/1.0\r\n\r\n", ConnectError::Method),
+        ("GET /v1/refusals HTTP/1.1\r\nContent-Length: 1\r\n\r\n", ConnectError::Body),
+    ] {
+        assert_eq!(outcome(text), Err(expected), "{text}");
     }
 }
 

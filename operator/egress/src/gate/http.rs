@@ -19,7 +19,7 @@ const MAX_SIZE_LINE: usize = 15;
 
 /// Where in the stream of requests the next byte is.
 #[derive(Default)]
-pub(super) enum Http {
+pub(crate) enum Http {
     /// In a head.
     #[default]
     Head,
@@ -36,6 +36,16 @@ pub(super) enum Http {
 }
 
 impl Http {
+    /// The next piece of these bytes, which are not empty: how long it is, and whether it is the head of a request. `None`: they
+    /// are too few.
+    pub(crate) fn piece(&mut self, bytes: &[u8], host: &HostName, port: u16) -> Result<Option<(usize, bool)>, Cut> {
+        let is_head = matches!(self, Self::Head);
+        match self.step(bytes, host, port)? {
+            ControlFlow::Continue(taken) => Ok(Some((taken, is_head))),
+            ControlFlow::Break(()) => Ok(None),
+        }
+    }
+
     /// How many of these bytes may pass.
     pub(super) fn clear(&mut self, bytes: &[u8], host: &HostName, port: u16) -> Result<usize, Cut> {
         let mut at = 0;

@@ -30,6 +30,14 @@ impl Known {
         execution
     }
 
+    pub fn running(&self, uid: &str) -> Option<Arc<Execution>> {
+        self.0.lock().unwrap().get(uid).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Execution>> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
+
     pub fn end(&self, token: &str) {
         self.0.lock().unwrap().remove(token).unwrap().end();
     }

@@ -1,6 +1,7 @@
 //! The way out of a pod: through the egress proxy, to the names that are required.
 
 use ccos_policy::{Admitted, Bytes, Outbound, Peer, PortRange};
+use ccos_profile::credential::{Credential, SecretKey};
 use ccos_profile::egress::{self, CidrRule, HostRule, Ports, Rules};
 use ccos_profile::{Egress, place};
 use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
@@ -48,7 +49,26 @@ fn rules(order: Order<'_>) -> Rules {
         blocked,
         max_connections: network.max_connections,
         bytes_per_second: order.admitted.limits().network_bytes_per_second.map(|bytes| bytes.0),
+        credentials: credentials(order),
     }
+}
+
+/// Those of the context whose host is required: of the others, nothing is to be sent anywhere.
+fn credentials(order: Order<'_>) -> Vec<Credential> {
+    let outbound = &order.admitted.permissions().network.outbound;
+    let permissions = order.context.spec().permissions.as_ref();
+    let given = permissions.and_then(|permissions| permissions.network.as_ref()?.credentials.as_deref());
+    let required = |credential: &&ccos_crds::permissions::Credential| {
+        credential.host.parse().is_ok_and(|name| {
+            outbound.iter().any(|one| matches!(&one.peer, Peer::Host(pattern) if pattern.matches(&name)))
+        })
+    };
+    let of = |credential: &ccos_crds::permissions::Credential| {
+        let ccos_crds::permissions::Credential { host, path_prefix, header, secret_key_ref } = credential.clone();
+        let secret = SecretKey { name: secret_key_ref.name, key: secret_key_ref.key };
+        Credential { host, path_prefix: path_prefix.unwrap_or_else(|| "/".to_owned()), header, secret }
+    };
+    given.unwrap_or_default().iter().filter(required).map(of).collect()
 }
 
 fn outbound(Outbound { peer, ports }: &Outbound) -> egress::Outbound {

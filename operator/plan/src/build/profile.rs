@@ -6,7 +6,7 @@ use ccos_crds::execution::{EnvVar, InputFrom};
 use ccos_crds::permissions::KeyRef;
 use ccos_crds::security_context::Volume as ContextVolume;
 use ccos_policy::{Isolation, PathPattern, ProcessCreation};
-use ccos_profile::{Files, Inputs, Limits, Profile, Text, Volume, place};
+use ccos_profile::{Files, Globs, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
@@ -49,10 +49,20 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         execute: paths(&permissions.filesystem.execute),
         blocked: paths(&permissions.filesystem.blocked),
     };
+    let globs = Globs {
+        read: globs(&permissions.filesystem.read),
+        execute: globs(&permissions.filesystem.execute),
+        blocked: globs(&permissions.filesystem.blocked),
+        programs: globs(&permissions.system.commands),
+    };
     let (folders, programs): (Vec<_>, Vec<_>) = permissions.system.commands.iter().partition(|path| path.is_folder());
     let (programs, program_folders) = (paths(programs), paths(folders));
     let lists = [&files.read, &files.write, &files.execute, &programs, &program_folders];
-    let wanted: Vec<&String> = lists.into_iter().flatten().collect();
+    let filesystem = &permissions.filesystem;
+    let patterns = filesystem.read.iter().chain(&filesystem.execute).chain(&permissions.system.commands);
+    // Of a glob, all that may hold a match.
+    let bases = patterns.map(PathPattern::literal_base);
+    let wanted: Vec<&str> = lists.into_iter().flatten().map(String::as_str).chain(bases).collect();
     // Only what is required is mounted, however much the context has.
     let volumes: Vec<&ContextVolume> = context
         .spec()
@@ -99,6 +109,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         command: capability.command.clone().unwrap_or_default(),
         working_dir: capability.working_dir.clone(),
         files,
+        globs,
         volumes: volumes
             .iter()
             .map(|volume| Volume {
@@ -181,7 +192,12 @@ pub(super) fn config_map(order: Order<'_>, text: String) -> ConfigMap {
     }
 }
 
-/// Literal paths. The decision admits no others.
+/// Patterns that are no literal paths.
+fn globs<'a>(patterns: impl IntoIterator<Item = &'a PathPattern>) -> Vec<String> {
+    patterns.into_iter().filter(|pattern| pattern.literal().is_none()).map(ToString::to_string).collect()
+}
+
+/// Literal paths, with all below them.
 fn paths<'a>(patterns: impl IntoIterator<Item = &'a PathPattern>) -> Vec<String> {
     patterns.into_iter().filter_map(|pattern| pattern.literal().map(str::to_owned)).collect()
 }

@@ -43,6 +43,7 @@ const fn kind(refusal: egress::Refusal) -> Reason {
         | egress::Refusal::NotResolved
         | egress::Refusal::Unreachable
         | egress::Refusal::NotReady
+        | egress::Refusal::Elsewhere
         | egress::Refusal::TimedOut
         | egress::Refusal::ServerNameMismatch
         | egress::Refusal::HostMismatch => Reason::NetworkDenied,

@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod context;
+mod credentials;
 mod execution;
 pub(crate) mod faults;
 mod inputs;

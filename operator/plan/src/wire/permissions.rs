@@ -19,6 +19,11 @@ pub(super) fn requires(
     given: Option<&wire::Requires>,
 ) -> Requires {
     let Some(wire::Requires { permissions, limits: bounds }) = given else { return Requires::default() };
+    let network = permissions.as_ref().and_then(|permissions| permissions.network.as_ref());
+    if network.and_then(|network| network.credentials.as_ref()).is_some_and(|list| !list.is_empty()) {
+        let field = format!("{path}.permissions.network.credentials");
+        faults.add(field, "credentials are a SecurityContext's to give; remove them here");
+    }
     Requires {
         permissions: permissions.as_ref().map_or_else(RequiredPermissions::default, |permissions| {
             required(faults, unheld, &format!("{path}.permissions"), permissions)
@@ -35,6 +40,12 @@ pub(super) fn granted(
     given: Option<&wire::Permissions>,
 ) -> Permissions {
     let Some(given) = given else { return Permissions::default() };
+    let network = given.network.as_ref();
+    super::credentials::check(
+        faults,
+        path,
+        network.and_then(|network| network.credentials.as_deref()).unwrap_or_default(),
+    );
     let RequiredPermissions {
         read,
         write,
@@ -90,7 +101,7 @@ pub(super) fn required(
         result.execute = faults.list(&format!("{path}.filesystem.execute"), execute.as_deref());
         result.blocked = faults.list(&format!("{path}.filesystem.blocked"), blocked.as_deref());
     }
-    if let Some(wire::Network { outbound, inbound, blocked, max_connections, credentials }) = network {
+    if let Some(wire::Network { outbound, inbound, blocked, max_connections, credentials: _ }) = network {
         result.outbound = outbound.as_ref().map(|items| {
             each(items, &format!("{path}.network.outbound"), |at, item| outbound_item(faults, unheld, at, item))
         });
@@ -105,9 +116,6 @@ pub(super) fn required(
         result.max_connections = max_connections
             .and_then(|count| natural(faults, &format!("{path}.network.maxConnections"), i64::from(count)))
             .and_then(|count| u32::try_from(count).ok());
-        if credentials.as_ref().is_some_and(|list| !list.is_empty()) {
-            unheld.add(format!("{path}.network.credentials"), Feature::Credentials);
-        }
     }
     if let Some(wire::System { commands, process_creation }) = system {
         result.commands = faults.list(&format!("{path}.system.commands"), commands.as_deref());

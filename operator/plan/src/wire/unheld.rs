@@ -22,8 +22,6 @@ macro_rules! features {
 }
 
 features! {
-    /// Injected headers.
-    Credentials: "SecurityContext spec.permissions.network.credentials", "this release injects no credentials; remove them";
     /// UDP ports.
     Udp: "spec.permissions.network.*.ports[].protocol UDP", "UDP can't be held; use TCP";
     /// A volume without a size.

@@ -6,6 +6,7 @@ mod attempts;
 mod children;
 mod contexts;
 mod lifecycle;
+mod opening;
 mod policing;
 mod receipts;
 mod records;

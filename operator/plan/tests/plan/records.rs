@@ -7,6 +7,7 @@ use base64::Engine as _;
 use ccos_audit::verify::{Kind, Scope};
 use ccos_audit::{Chain, Event, Keys, Level, Report, Verifier, Writer};
 use ccos_crds::CapabilityExecution;
+use ccos_crds::execution::{CapabilityExecutionStatus, Refusal};
 use ccos_crds::security_context::{Audit, AuditLevel, Level as ContextLevel};
 use ccos_plan::end::{End, EndReason, WaitReason};
 use ccos_plan::receipt::{self, ReceiptError, Requester};
@@ -14,6 +15,7 @@ use ccos_plan::record::{self, Review};
 use ccos_plan::status::{Draft, Ended};
 use ccos_plan::{AnyContext, digest, wire};
 use ed25519_dalek::{Signer as _, SigningKey};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use crate::world::{claims, context, execution, found, granted, key, keys, now, provider, stamped};
@@ -116,6 +118,32 @@ fn each_level_adds_to_the_one_before() {
     assert_eq!(has(Level::Standard, &words[..3]), [true, true, true]);
     assert_eq!(has(Level::Standard, &words[3..]), [false, false, false, false]);
     assert_eq!(has(Level::Comprehensive, &words), [true; 7]);
+}
+
+#[test]
+fn the_end_has_what_was_refused_as_far_as_it_fits() {
+    let denial = |count| Refusal {
+        kind: "NetworkDenied".to_owned(),
+        target: format!("{count:x>200}.test:443: not-granted"),
+        count,
+        first_seen: Time(now()),
+    };
+    let status =
+        CapabilityExecutionStatus { denials: (1..=32).map(denial).collect(), denied_more: Some(5), ..Default::default() };
+    let end = |level| {
+        let end = End::new(EndReason::Completed, "exit status 0");
+        match record::end(&execution(), &status, &end, &keys(), level) {
+            Event::End(end) => end,
+            other => panic!("{other:?}"),
+        }
+    };
+    let standard = end(Level::Standard);
+    assert!((5..32).contains(&standard.denials.len()), "{}", standard.denials.len());
+    assert_eq!(standard.denials[0]["target"], Value::from(status.denials[0].target.clone()));
+    let written: i64 = (1..=i64::try_from(standard.denials.len()).unwrap()).sum();
+    assert_eq!(standard.denied_more, Some(5 + (1..=32).sum::<i64>() - written));
+    let minimal = end(Level::Minimal);
+    assert_eq!((minimal.denials.len(), minimal.denied_more), (0, None));
 }
 
 #[test]

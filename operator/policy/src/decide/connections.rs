@@ -1,4 +1,4 @@
-//! Which connections can be held exactly: those out by name, by the egress proxy.
+//! Which connections can be held exactly: those out by name or by address, by the egress proxy.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ pub const MOST_PORTS: usize = 64;
 
 pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the \
      chart's values); or write [], which is held: no network at all";
-pub(super) const BY_ADDRESS: &str = "destinations by address are not held yet; write a host";
+pub(super) const IPV6: &str =
+    "destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4";
 pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
 pub(super) const INBOUND_RULES: &str = "connections in are not held yet; write [], which is held: none";
 
@@ -31,11 +32,13 @@ pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isol
     } else {
         for (index, rule) in outbound.iter().enumerate() {
             match rule.peer {
-                Peer::Host(_) => {}
-                Peer::Cidr(_) => deny(OUTBOUND.field().index(index), Some(rule.to_string()), BY_ADDRESS, None),
+                Peer::Cidr(block) if !block.is_ipv4() => {
+                    deny(OUTBOUND.field().index(index), Some(rule.to_string()), IPV6, None);
+                }
+                Peer::Host(_) | Peer::Cidr(_) => {}
             }
         }
-        if outbound.iter().any(|rule| matches!(rule.peer, Peer::Host(_))) && has_too_many_ports(outbound.iter()) {
+        if has_too_many_ports(outbound.iter()) {
             deny(OUTBOUND.field(), None, TOO_MANY_PORTS, None);
         }
     }

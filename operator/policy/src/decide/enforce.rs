@@ -2,8 +2,9 @@
 
 use super::connections;
 use super::container;
-use super::instead;
-use super::required::{BLOCKED, COMMANDS, EXECUTE, IPC, Kind, READ, Required, WRITE};
+use super::globs;
+use super::required::{BLOCKED, COMMANDS, EXECUTE, Kind, READ, Required, WRITE};
+use super::sockets;
 use crate::decision::{Cause, Denial};
 use crate::isolation::{Isolation, Isolations};
 use crate::pattern::PathPattern;
@@ -37,20 +38,19 @@ pub(super) const BASELINE: [&str; 21] = [
     "/etc/group",
 ];
 
-const GLOB: &str = "can't hold a glob here yet";
-const SOCKETS: &str = "connections to sockets are not held yet; remove it";
 const IN_CONTAINER: &str = "Landlock can't hold it; use GVisor";
 const LOADER: &str = "a loader that can be executed runs what was written; use GVisor";
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 10] = [
-    ("requires.permissions.filesystem.*[], system.commands[] with a wildcard other than a trailing `/**`", GLOB),
+pub const UNENFORCED: [(&str, &str); 11] = [
+    globs::UNENFORCED[0],
+    globs::UNENFORCED[1],
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
-    ("requires.permissions.network.outbound[].cidr", connections::BY_ADDRESS),
+    ("requires.permissions.network.outbound[].cidr of IPv6", connections::IPV6),
     ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
     ("requires.permissions.network.inbound", connections::INBOUND_RULES),
-    ("requires.permissions.ipc.connect", SOCKETS),
+    sockets::UNENFORCED,
     ("isolation Wasm", ISOLATION),
     super::guest::UNENFORCED,
     ("isolation Container: blocked in a granted path; write in a part of a volume", IN_CONTAINER),
@@ -131,19 +131,8 @@ pub(super) fn syntax(
     budget: &mut Budget,
     denials: &mut Vec<Denial>,
 ) {
-    for kind in [READ, WRITE, EXECUTE, BLOCKED, COMMANDS] {
-        for (index, pattern) in (kind.of)(&required.permissions).iter().enumerate() {
-            if pattern.literal().is_none() {
-                let instead = instead::of_glob(&kind, pattern, required, context, budget);
-                let advice = format!("{isolation} {GLOB}; {instead}");
-                denials.push(unenforceable(required, &kind, index, pattern, advice));
-            }
-        }
-    }
-    for (index, pattern) in (IPC.of)(&required.permissions).iter().enumerate() {
-        let advice = SOCKETS.to_owned();
-        denials.push(unenforceable(required, &IPC, index, pattern, advice));
-    }
+    globs::check(required, context, isolation, budget, denials);
+    sockets::check(required, context, isolation, budget, denials);
     connections::check(required, isolation, isolations, denials);
 }
 

@@ -1,6 +1,6 @@
 //! Globs of one segment or name: `*` is any characters, `?` is one. And sets of them, by what they begin with.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// A glob that was looked at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,41 +46,51 @@ impl Glob {
 /// Globs, each with something.
 #[derive(Debug, Default)]
 pub(super) struct Globs {
-    /// By their literal beginnings.
+    /// Those that begin with a wildcard: most of those that people write. Not among the others: to compare empty texts costs
+    /// more than to compare all else here, since these have no memory, and AVX-512 has to suppress the faults of reading it.
+    bare: Vec<(Glob, usize)>,
+    /// The others, by their literal beginnings.
     heads: HashMap<Box<str>, Vec<(Glob, usize)>>,
-    /// Of the beginnings, in bytes.
-    lengths: BTreeSet<usize>,
+    /// Of the beginnings, in bytes, each once and in order.
+    lengths: Vec<usize>,
 }
 
 impl Globs {
     pub(super) fn add(&mut self, glob: Glob, with: usize) {
         let head = glob.head();
-        self.lengths.insert(head.len());
+        if head.is_empty() {
+            self.bare.push((glob, with));
+            return;
+        }
+        if let Err(at) = self.lengths.binary_search(&head.len()) {
+            self.lengths.insert(at, head.len());
+        }
         self.heads.entry(head.into()).or_default().push((glob, with));
     }
 
     /// What the glob of this text is with.
     pub(super) fn get(&self, glob: &Glob) -> Option<usize> {
-        self.heads.get(glob.head())?.iter().find(|(known, _)| known == glob).map(|(_, with)| *with)
+        let alike = if glob.head().is_empty() { &self.bare } else { self.heads.get(glob.head())? };
+        alike.iter().find(|(known, _)| known == glob).map(|(_, with)| *with)
     }
 
     /// Those whose beginnings the name has: no others mean it.
     pub(super) fn before<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a (Glob, usize)> {
-        let lengths = self.lengths.range(..=name.len());
-        lengths.filter_map(|&length| self.heads.get(name.get(..length)?)).flatten()
+        let lengths = self.lengths.iter().take_while(|length| **length <= name.len());
+        self.bare.iter().chain(lengths.filter_map(|&length| self.heads.get(name.get(..length)?)).flatten())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Glob, usize)> {
-        self.heads.values().flatten()
+        self.bare.iter().chain(self.heads.values().flatten())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.bare.is_empty() && self.heads.is_empty()
     }
 
     /// How many beginnings there are to look at.
-    pub(super) fn lengths(&self) -> usize {
-        self.lengths.len()
+    pub(super) const fn lengths(&self) -> usize {
+        self.lengths.len() + 1
     }
 }
 

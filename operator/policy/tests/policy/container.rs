@@ -71,6 +71,31 @@ fn nothing_is_taken_out_of_what_is_granted() {
 }
 
 #[test]
+fn a_glob_is_expanded_but_not_taken_out() {
+    let _ = requires(|r| {
+        r.read = Some(paths(&["/data/*.csv"]));
+        r.commands = Some(paths(&["/app/lib/*"]));
+    })
+    .admitted();
+    let blocked = || requires(|r| r.blocked = Some(paths(&["/data/*.key"])));
+    blocked().says(
+        "requires.permissions.filesystem.blocked[0] \"/data/*.key\": Container can't take a glob out of what is granted; \
+         name each path, such as /data/a.key, or write \"/data\"; use GVisor",
+    );
+    let _ = in_gvisor(blocked()).admitted();
+}
+
+#[test]
+fn sockets_are_of_gvisor() {
+    let case = || requires(|r| r.ipc_connect = Some(paths(&["/tmp/app.sock"])));
+    case().says(
+        "requires.permissions.ipc.connect[0] \"/tmp/app.sock\": Container lets no socket through but pairs, since its \
+         Landlock can't hold which; use GVisor",
+    );
+    let _ = in_gvisor(case()).admitted();
+}
+
+#[test]
 fn what_comes_with_every_container_is_not_granted() {
     let says = |own: &str| {
         format!(

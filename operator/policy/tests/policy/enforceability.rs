@@ -18,35 +18,79 @@ fn volume(mount: &str, writable: bool) -> VolumeMount {
     VolumeMount { mount_path: path(mount), writable, in_memory: false }
 }
 
+type Set = fn(&mut RequiredPermissions, &[&str]);
+
+const READ_LIKE: [(&str, Set); 4] = [
+    ("filesystem.read", |r, list| r.read = Some(paths(list))),
+    ("filesystem.execute", |r, list| r.execute = Some(paths(list))),
+    ("filesystem.blocked", |r, list| r.blocked = Some(paths(list))),
+    ("system.commands", |r, list| r.commands = Some(paths(list))),
+];
+
 #[test]
-fn a_glob_is_refused_in_every_list_of_paths() {
-    type Set = fn(&mut RequiredPermissions);
-    let lists: [(&str, Set); 4] = [
-        ("filesystem.read", |r| r.read = Some(paths(&["/out/*.csv"]))),
-        ("filesystem.write", |r| r.write = Some(paths(&["/out/*.csv"]))),
-        ("filesystem.execute", |r| r.execute = Some(paths(&["/out/*.csv"]))),
-        ("filesystem.blocked", |r| r.blocked = Some(paths(&["/out/*.csv"]))),
-    ];
-    for (list, set) in lists {
-        requires(set).says(&format!(
-            r#"requires.permissions.{list}[0] "/out/*.csv": GVisor can't hold a glob here yet; name each path, such as /out/a.csv, or write "/out""#
-        ));
+fn a_glob_over_what_does_not_change_is_held() {
+    for (_, set) in READ_LIKE {
+        for isolation in [Isolation::GVisor, Isolation::Kata] {
+            let case = requires(|r| set(r, &["/out/*.csv", "/opt/**/x/?", "/a/*/**"]));
+            let case = case.context(|c| c.volumes = vec![volume("/data", true)]);
+            let _ = case.asks(|r| r.isolation = Some(isolation)).admitted();
+        }
     }
-    requires(|r| r.commands = Some(paths(&["/out/*.sh"]))).says(
-        r#"requires.permissions.system.commands[0] "/out/*.sh": GVisor can't hold a glob here yet; name each path, such as /out/a.sh, or write "/out/**""#,
+    // What the requirement blocks by itself is not expanded.
+    let blocked = |r: &mut RequiredPermissions| {
+        r.read = Some(paths(&["/**/*.csv"]));
+        r.blocked = Some(paths(&["/tmp", "/dev/shm", "/data"]));
+    };
+    let _ = requires(blocked).context(|c| c.volumes = vec![volume("/data", true)]).admitted();
+}
+
+#[test]
+fn a_glob_over_what_changes_is_refused() {
+    let in_volume =
+        |set: Set, glob: &str| requires(|r| set(r, &[glob])).context(|c| c.volumes = vec![volume("/data", true)]);
+    for (list, set) in READ_LIKE {
+        let below = if list == "system.commands" { "/data/**" } else { "/data" };
+        in_volume(set, "/data/*.csv").says(&format!(
+            r#"requires.permissions.{list}[0] "/data/*.csv": GVisor can't hold a glob where files may change, such as /data/.csv in /data; name each path, such as /data/a.csv, or write "{below}""#
+        ));
+        // By no name that is before the wildcard.
+        let denials = in_volume(set, "/d*/x.csv").denied().to_string();
+        assert!(denials.contains("such as /data/x.csv in /data; name each path, such as /da/x.csv"), "{denials}");
+    }
+    for glob in ["/tmp/*.csv", "/dev/shm/*", "/**/*.csv"] {
+        requires(|r| r.read = Some(paths(&[glob])))
+            .denied_for(&[(Unenforceable, "requires.permissions.filesystem.read[0]")]);
+        requires(|r| r.blocked = Some(paths(&[glob])))
+            .denied_for(&[(Unenforceable, "requires.permissions.filesystem.blocked[0]")]);
+    }
+    let beside_write = |glob: &'static str| writes(&["/out/new"]).narrows(move |r| r.read = Some(paths(&[glob])));
+    beside_write("/out/*").denied_for(&[(Unenforceable, "requires.permissions.filesystem.read[0]")]);
+    let _ = beside_write("/out/*.csv").admitted();
+    writes(&["/out/*.csv"]).says(
+        r#"requires.permissions.filesystem.write[0] "/out/*.csv": GVisor can't hold a glob of what may be written: what is created later would be another file; name each path, such as /out/a.csv, or write "/out""#,
     );
-    requires(|r| r.read = Some(paths(&["/**/x"]))).says(
-        r#"requires.permissions.filesystem.read[0] "/**/x": GVisor can't hold a glob here yet; name each path, such as /x"#,
-    );
+}
+
+/// What may be read of a `ConfigMap` stays as it was seen. What must not be read may come with its next version.
+#[test]
+fn a_glob_in_a_volume_that_is_renewed_may_be_read_but_not_blocked() {
+    let renewed = |case: Case| case.context(|c| c.volumes = vec![volume("/config", false)]);
+    let _ = renewed(requires(|r| r.read = Some(paths(&["/config/*.csv"])))).admitted();
+    for blocked in ["/config/*.csv", "/proc/*/environ"] {
+        let case = renewed(requires(|r| r.blocked = Some(paths(&[blocked]))));
+        case.denied_for(&[(Unenforceable, "requires.permissions.filesystem.blocked[0]")]);
+    }
 }
 
 #[test]
 fn the_advice_on_a_glob_names_only_what_is_granted() {
     let only = "name each path, such as /data/a.csv";
     let advice = |case: Case| {
-        let denials = case.denied();
+        let places = ["/data", "/app"].map(|place| volume(place, true));
+        let denials = case.context(|c| c.volumes = places.into()).denied();
         let text = denials.iter().find(|denial| denial.reason() == Unenforceable).unwrap().message();
-        text.rsplit_once("yet; ").unwrap().1.to_owned()
+        let (_, advice) = text.split_once("; name each").unwrap();
+        format!("name each{advice}")
     };
     let reads = |granted: &'static str| {
         case().grants(|p| p.filesystem.read = paths(&[granted])).needs(|r| r.read = Some(paths(&["/data/*.csv"])))
@@ -81,10 +125,34 @@ fn a_trailing_double_star_is_held() {
 }
 
 #[test]
-fn sockets_are_refused() {
-    requires(|r| r.ipc_connect = Some(paths(&["/run/app.sock"]))).says(
-        r#"requires.permissions.ipc.connect[0] "/run/app.sock": connections to sockets are not held yet; remove it"#,
-    );
+fn an_execution_connects_to_its_own_sockets_alone() {
+    let case = |socket: &str, isolation| {
+        let memory = VolumeMount { in_memory: true, ..volume("/cache", true) };
+        requires(|r| {
+            r.ipc_connect = Some(paths(&[socket]));
+            r.write = Some(paths(&["/work"]));
+        })
+        .context(|c| c.volumes = vec![volume("/work/data", true), volume("/tmp/shared", true), memory])
+        .narrows(|r| r.read = Some(paths(&["/work"])))
+        .asks(|r| r.isolation = Some(isolation))
+    };
+    for own in ["/tmp/app.sock", "/dev/shm/*", "/work/app.sock", "/work/run/**"] {
+        let _ = case(own, Isolation::GVisor).admitted();
+        let _ = case(own, Isolation::Kata).admitted();
+    }
+    let says = |socket: &str, found: &str| {
+        case(socket, Isolation::GVisor).says(&format!(
+            r#"requires.permissions.ipc.connect[0] "{socket}": no socket of anybody else's can be connected to from inside a sandbox; those that the execution makes itself need no grant, and {found} is not its own; remove it"#
+        ));
+    };
+    says("/run/app.sock", "/run/app.sock");
+    says("/work/data/app.sock", "/work/data/app.sock");
+    says("/work", "/work/data");
+    says("/tmp/*", "/tmp/shared");
+    says("/cache/app.sock", "/cache/app.sock"); // not required to be written
+    for other in ["/**/app.sock", "/"] {
+        case(other, Isolation::GVisor).denied_for(&[(Unenforceable, "requires.permissions.ipc.connect[0]")]);
+    }
 }
 
 /// A context that grants all destinations, and an execution that requires these.
@@ -120,11 +188,31 @@ fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
 }
 
 #[test]
-fn destinations_by_address_and_connections_in_are_refused() {
-    let case = with_proxy(connects(&["a.test 443", "203.0.113.0/24 5432"]), &[Isolation::GVisor]);
-    case.says(
-        r#"requires.permissions.network.outbound[1] "203.0.113.0/24 port 5432": destinations by address are not held yet; write a host"#,
+fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits() {
+    for isolation in [Isolation::GVisor, Isolation::Kata] {
+        let case = connects(&["203.0.113.0/24 5432", "0.0.0.0/0 443"])
+            .grants(|p| p.network.max_connections = Some(16))
+            .needs(|r| r.max_connections = Some(2));
+        let _ = with_proxy(case, &[isolation]).asks(|r| r.isolation = Some(isolation)).admitted();
+    }
+    connects(&["203.0.113.0/24 5432"]).says(
+        "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
+         (egress.enabled in the chart's values); or write [], which is held: no network at all",
     );
+    with_proxy(connects(&["203.0.113.0/24 1-65"]), &[Isolation::GVisor]).says(
+        "requires.permissions.network.outbound: at most 64 different ports can be held; name those that are used",
+    );
+}
+
+#[test]
+fn destinations_by_ipv6_address_and_connections_in_are_refused() {
+    let case = with_proxy(connects(&["a.test 443", "2001:db8::/32 5432"]), &[Isolation::GVisor]);
+    case.says(concat!(
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": wider than the capability's, e.g. "#,
+        "[2001:db8::]:5432; it requires: *.a.test ports 1-65535, *.b.test ports 1-65535, 0.0.0.0/0 ports 1-65535\n  ",
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": destinations by IPv6 address can't be "#,
+        "held: what the code's network has is IPv4; write a host, or a block of IPv4",
+    ));
     let inbound: List<Inbound> =
         [Inbound { from: InboundPeer::Cidr("10.0.0.0/8".parse().unwrap()), ports: vec!["80".parse().unwrap()] }]
             .into_iter()

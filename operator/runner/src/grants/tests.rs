@@ -1,7 +1,8 @@
-use ccos_profile::{Files, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
+use ccos_profile::{Files, Globs, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
 use serde_json::Value;
 
 use super::*;
+use crate::globs::expand;
 use crate::linking::tests::elf_file;
 use crate::request::parse;
 use crate::resolve::tests::Written;
@@ -38,6 +39,12 @@ fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result
         volumes: volumes.iter().map(volume).collect(),
         programs: list("programs"),
         program_folders: list("program folders"),
+        globs: Globs {
+            read: list("read globs"),
+            execute: list("execute globs"),
+            blocked: list("blocked globs"),
+            programs: list("program globs"),
+        },
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         inputs: Inputs { document: Value::Null, fields: [].into() },
@@ -45,7 +52,7 @@ fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result
         egress: None,
         report: None,
     };
-    let request = parse(profile, (1000, 1000)).unwrap();
+    let request = expand(&parse(profile, (1000, 1000)).unwrap(), &tree).unwrap();
     let command = resolve(&tree, &request.program).unwrap();
     let rules = Rules::new(&request, &command, &tree).unwrap();
     let Grants { grants, is_scratch_writable, .. } =
@@ -73,6 +80,9 @@ grants! {
         ["/app/run read, execute", "/data/a read"], true;
     a_link_of_a_volume_is_not: ["/data/alias -> /secret", "/secret"], [("read", &["/data/alias"][..])], ["/data"] =>
         ["/app/run read, execute"], true;
+    a_glob_grants_what_is_like_it: ["/data/a.csv", "/data/b.txt", "/data/c.csv -> /secret", "/secret", "*/bin/dynamic"],
+        [("read globs", &["/data/*.csv"][..]), ("program globs", &["/bin/dyn*"][..])], [] =>
+        ["/usr/lib64/ld.so read, execute", "/app/run read, execute", "/bin/dynamic read, execute", "/data/a.csv read"], false;
     what_is_missing_is_not_granted: [], [("read", &["/none"][..])], [] => ["/app/run read, execute"], true;
     a_volume_that_is_written_is_read_by_another_list: ["/data/"], [("write", &["/data"][..]), ("read", &["/data"][..])],
         ["/data"] => ["/app/run read, execute", "/data/** write", "/data/** read"], true;

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, moun
 use rustix::process::Pid;
 
 use super::attempt::ask;
-use super::{Attempt, Call, Kernel, Limit, Resource, Space};
+use super::{Attempt, Call, Kernel, Limit, Resource, Space, loopback};
 use crate::path::AbsolutePath;
 use crate::relay::sockets;
 
@@ -70,6 +70,7 @@ impl Kernel for Linux {
             }
             Call::HostName(name) => rustix::system::sethostname(name.as_bytes()),
             Call::LoopbackUp => loopback_up(),
+            Call::Loopback(address) => loopback::add(*address),
             Call::Listen { ports, to } => {
                 // SAFETY: the pair stays open until this process closes all that it does not need, which is later.
                 sockets::open_and_send(ports, unsafe { BorrowedFd::borrow_raw(*to) })

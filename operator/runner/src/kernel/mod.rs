@@ -7,6 +7,7 @@
 mod attempt;
 mod landlock;
 mod linux;
+mod loopback;
 #[cfg(test)]
 pub(crate) mod recorder;
 #[cfg(feature = "sabotage")]
@@ -25,6 +26,7 @@ pub use linux::{Linux, fork, fork_into};
 
 use crate::grants::Grant;
 use crate::path::AbsolutePath;
+use crate::relay::blocks::Address;
 use crate::view::Step;
 
 /// A resource with a limit for each process or uid.
@@ -76,6 +78,8 @@ pub enum Call {
     HostName(&'static str),
     /// Brings `lo` up, where it isn't yet.
     LoopbackUp,
+    /// Gives `lo` an address, and with it all of its block: no more than a part of this network namespace.
+    Loopback(Address),
     /// Opens the sockets of the relay in this network namespace, and hands them out.
     Listen {
         /// Besides the name server's.
@@ -212,6 +216,7 @@ impl fmt::Display for Call {
             Self::Map { file, text } => write!(f, "write {file} {text:?}"),
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::LoopbackUp => f.write_str("lo up"),
+            Self::Loopback(Address { address, prefix }) => write!(f, "lo has {address}/{prefix}"),
             Self::Listen { ports, .. } => write!(f, "listen for names and on {} ports, hand out", ports.len()),
             Self::PrivateMounts => f.write_str("private mounts"),
             Self::MountView { at, bytes } => write!(f, "mount view {at} {bytes} bytes"),

@@ -23,6 +23,7 @@ pub(crate) struct Recorder {
     pub(crate) reply: Option<Vec<u8>>,
     pub(crate) status: String,
     pub(crate) mounts: String,
+    pub(crate) interfaces: Option<String>,
     pub(crate) owner: u32,
 }
 
@@ -63,6 +64,7 @@ impl Kernel for Recorder {
         match path {
             "/proc/self/status" => Ok(self.status.clone()),
             "/proc/self/mountinfo" => Ok(self.mounts.clone()),
+            "/proc/net/dev" => self.interfaces.clone().ok_or(Errno::NOENT),
             _ => Err(Errno::NOENT),
         }
     }

@@ -24,6 +24,7 @@ use self::syscalls::Namespaces;
 use crate::grants::Grant;
 use crate::kernel::{Call, Kernel};
 use crate::path::AbsolutePath;
+use crate::relay::blocks::Address;
 use crate::view::Step;
 
 /// A step of the lock-down failed; nothing after it was tried.
@@ -69,8 +70,8 @@ pub enum Isolation {
         gid: u32,
         /// The size of all scratch space.
         disk_bytes: u64,
-        /// The ports of the relay, and the socket over which they are handed out; `None`: the workload has no network.
-        relay: Option<(Vec<u16>, i32)>,
+        /// What of the relay is opened inside; `None`: the workload has no network.
+        relay: Option<Inside>,
         /// From [`crate::view::plan::plan`].
         steps: Vec<Step>,
     },
@@ -81,6 +82,17 @@ pub enum Isolation {
         /// All of it.
         text: String,
     },
+}
+
+/// What of the relay is in the workload's network namespace.
+#[derive(Debug)]
+pub struct Inside {
+    /// What `lo` is given.
+    pub addresses: Vec<Address>,
+    /// What is listened on.
+    pub ports: Vec<u16>,
+    /// The socket over which listeners are handed out.
+    pub to: i32,
 }
 
 /// What the workload's process does after that.
@@ -136,8 +148,10 @@ pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), Loc
             run(kernel, namespaces::identity(*uid, *gid))?;
             run(kernel, namespaces::settle())?;
             // While a port below 1024 may be listened on, and before anybody else is here who could.
-            let listen = relay.as_ref().map(|(ports, to)| Call::Listen { ports: ports.clone(), to: *to });
-            run(kernel, listen)?;
+            if let Some(Inside { addresses, ports, to }) = relay {
+                run(kernel, addresses.iter().map(|address| Call::Loopback(*address)))?;
+                run(kernel, [Call::Listen { ports: ports.clone(), to: *to }])?;
+            }
             run(kernel, files::enter_view(*disk_bytes, steps))
         }
         // First: an orphan that goes past the init is in nobody's sum.

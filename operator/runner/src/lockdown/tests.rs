@@ -19,7 +19,9 @@ fn isolation() -> Isolation {
         Step::Cover { at: path("/proc/1") },
         Step::Scratch { at: path("/tmp"), bits: 0o1777 },
     ];
-    Isolation::View { uid: 1000, gid: 1000, disk_bytes: 1 << 20, relay: Some((vec![443], 11)), steps }
+    let addresses = vec![Address { address: [10, 1, 2, 0].into(), prefix: 24 }];
+    let relay = Inside { addresses, ports: vec![443], to: 11 };
+    Isolation::View { uid: 1000, gid: 1000, disk_bytes: 1 << 20, relay: Some(relay), steps }
 }
 
 fn confinement() -> Confinement {

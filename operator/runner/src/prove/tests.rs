@@ -27,9 +27,11 @@ fn probes() -> Probes {
         ],
         outside: ["192.0.2.1:443", "192.0.2.2:3128"].map(|address| address.parse().unwrap()).into(),
         outbound: Some(Outbound {
-            name: "a.test".parse().unwrap(),
-            address: Ipv4Addr::new(127, 192, 0, 1),
-            question: dns::question(&"a.test".parse().unwrap()).unwrap(),
+            named: Some(Named {
+                name: "a.test".parse().unwrap(),
+                address: Ipv4Addr::new(127, 192, 0, 1),
+                question: dns::question(&"a.test".parse().unwrap()).unwrap(),
+            }),
             closed: "127.192.0.1:65535".parse().unwrap(),
         }),
         shared_memory: 7,
@@ -127,6 +129,29 @@ fn a_name_must_be_answered_with_its_own_address() {
         );
         assert_eq!(answer.unwrap_err().to_string(), expected);
     }
+}
+
+#[test]
+fn where_there_are_only_addresses_no_name_is_asked_for() {
+    let outbound = Outbound { named: None, closed: "10.1.2.0:65535".parse().unwrap() };
+    let (proofs, log) = tried(Recorder { reply: None, ..held() }, &Probes { outbound: Some(outbound), ..probes() });
+    assert!(proofs.unwrap().iter().any(|proof| proof.field == NAMES));
+    assert!(log.contains(&"try connect to 10.1.2.0:65535".to_owned()), "{log:?}");
+    assert!(!log.iter().any(|line| line.starts_with("ask")), "{log:?}");
+}
+
+#[test]
+fn where_every_address_is_granted_the_loopback_must_be_the_only_interface() {
+    let all = || Probes { outside: Vec::new(), ..probes() };
+    let with = |interfaces: &str| {
+        let head =
+            "Inter-|   Receive                            |  Transmit\n face |bytes    packets |bytes    packets\n";
+        tried(Recorder { interfaces: Some(format!("{head}{interfaces}")), ..held() }, &all()).0
+    };
+    assert!(with("    lo: 0 0 0\n").is_ok());
+    let error = with("    lo: 0 0 0\n  eth0: 1 2 3\n").unwrap_err().to_string();
+    assert_eq!(error, "proof of permissions.network: interfaces: expected lo, but found lo eth0");
+    assert!(matches!(tried(held(), &all()).0, Err(ConfinementFailed::Unclear { .. })));
 }
 
 #[test]

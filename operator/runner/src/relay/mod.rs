@@ -1,16 +1,18 @@
-//! The one way out: names, and connections to them, taken to the egress proxy.
+//! The one way out: names and blocks of addresses, and connections to them, taken to the egress proxy.
 //!
 //! Inside, the workload has a loopback and nothing else. A name server and a listener for each granted port are opened
-//! there ([`sockets`]) and served from here, beside the supervisor, in a thread of the runner's: outside of every
+//! there ([`sockets`]), its loopback is given the addresses that may be connected to ([`blocks`]), and all of it is served from here, beside the supervisor, in a thread of the runner's: outside of every
 //! namespace that the workload is in, with the pod's token, which the workload never sees. It decides names and ports
 //! ([`names`]); the proxy decides all of it again.
 
+pub mod blocks;
 pub mod dns;
 pub mod names;
 mod serve;
 pub mod sockets;
 pub mod traffic;
 pub mod tunnel;
+mod way;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 use names::Names;
 use serve::Shared;
 use traffic::{Traffic, say};
+use way::Way;
 
 /// At one time, whatever is granted: each holds two sockets and two buffers. The controller adds memory for them.
 pub const MOST_CONNECTIONS: usize = 256;
@@ -37,7 +40,7 @@ const END: Duration = Duration::from_secs(2);
 /// What it relays, and to whom.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// The names.
+    /// The names, and the blocks of addresses.
     pub names: Names,
     /// Their ports.
     pub ports: Vec<u16>,
@@ -92,5 +95,8 @@ fn run(order: Order, from: &OwnedFd, traffic: Traffic, ended: watch::Receiver<bo
     let Order { names, ports, proxy, token } = order;
     let sockets = sockets::receive(from.as_fd(), ports.len(), SOCKETS)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(serve::serve(sockets, Shared { names: Mutex::new(names), traffic, proxy, token, ended }))
+    runtime.block_on(serve::serve(
+        sockets,
+        Shared { names: Mutex::new(names), traffic, way: Way::new(proxy, token), ended },
+    ))
 }

@@ -4,12 +4,15 @@
 //! leaves its pod, and what it connects to says by its address which name is meant.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ccos_policy::{HostName, HostPattern, PatternError, PortRange};
+use ccos_policy::{Cidr, HostName, HostPattern, PatternError, PortRange};
 use ccos_profile::MAX_PORTS;
-use ccos_profile::egress::{HostRule, Outbound, Peer, Ports, Rules};
+use ccos_profile::egress::{CidrRule, HostRule, Outbound, Peer, Ports, Rules};
 use thiserror::Error;
+
+use super::blocks::{self, Block};
 
 /// Names that are given addresses, for each attempt. A wildcard has more, but hardly any program.
 pub const MOST_NAMES: usize = 4096;
@@ -24,13 +27,15 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(127, 192, 0, 1);
 pub enum NamesError {
     #[error("host {host:?}: {source}")]
     Host { host: String, source: PatternError },
-    #[error("cidr {cidr:?}: expected a host, since an address has no name to be relayed by")]
-    Address { cidr: String },
-    #[error("host {host:?}: expected ports, but found {found}")]
-    Ports { host: String, found: String },
+    #[error("cidr {cidr:?}: {source}")]
+    Cidr { cidr: String, source: PatternError },
+    #[error("cidr {cidr:?}: expected a block of IPv4: the workload's loopback has no others")]
+    Version6 { cidr: String },
+    #[error("{peer:?}: expected ports, but found {found}")]
+    Ports { peer: String, found: String },
     #[error("expected at most {MAX_PORTS} different ports, but found more")]
     TooManyPorts,
-    #[error("expected hosts, but found none")]
+    #[error("expected hosts or blocks of addresses, but found none")]
     Nothing,
 }
 
@@ -51,10 +56,29 @@ struct Rule {
     ports: Vec<PortRange>,
 }
 
-/// Names and their addresses.
+/// Where a connection is meant to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To a name, by the address that stands for it.
+    Name(HostName),
+    /// To an address, by itself.
+    Address(Ipv4Addr),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// Names and their addresses, and blocks of addresses that are meant themselves.
 #[derive(Clone, Debug)]
 pub struct Names {
     rules: Vec<Rule>,
+    blocks: Vec<Block>,
     blocked: Vec<HostPattern>,
     numbers: HashMap<HostName, u16>,
     /// By number.
@@ -70,24 +94,24 @@ impl Names {
         let host = |host: &str| {
             host.parse::<HostPattern>().map_err(|source| NamesError::Host { host: host.to_owned(), source })
         };
-        let mut all = Vec::new();
+        let (mut all, mut blocks) = (Vec::new(), Vec::new());
         for outbound in &rules.outbound {
             match outbound {
                 Outbound::Host(HostRule { host: text, ports }) => {
                     all.push(Rule { host: host(text)?, ports: ranges(text, ports)? });
                 }
-                Outbound::Cidr(rule) => return Err(NamesError::Address { cidr: rule.cidr.clone() }),
+                Outbound::Cidr(rule) => blocks.push(block(rule)?),
             }
         }
         let mut blocked = Vec::new();
         for peer in &rules.blocked {
             match peer {
                 Peer::Host(text) => blocked.push(host(text)?),
-                // The proxy's: it sees addresses.
+                // The proxy's, which sees what names resolve to; and says so.
                 Peer::Cidr(_) => {}
             }
         }
-        let mut names = Self { rules: all, blocked, numbers: HashMap::new(), assigned: Vec::new() };
+        let mut names = Self { rules: all, blocks, blocked, numbers: HashMap::new(), assigned: Vec::new() };
         let exact: Vec<HostName> = names.rules.iter().filter_map(|rule| exact(&rule.host)).cloned().collect();
         for name in &exact {
             let _ = names.look_up(name);
@@ -132,11 +156,41 @@ impl Names {
         self.rules.iter().any(granted) && !self.blocked.iter().any(|blocked| blocked.matches(name))
     }
 
-    /// Each port at which some name may be connected to; `None` if there are more than [`MAX_PORTS`].
+    /// Where a connection to this address of the workload's loopback is meant to go, or what it is called that may not be
+    /// connected to at this port.
+    ///
+    /// # Errors
+    /// The latter.
+    pub fn target(&self, address: IpAddr, port: u16) -> Result<Target, String> {
+        let IpAddr::V4(address) = address else { return Err(format!("[{address}]:{port}")) };
+        if let Some(name) = self.at(address) {
+            return if self.grants(name, port) {
+                Ok(Target::Name(name.clone()))
+            } else {
+                Err(format!("{name}:{port}"))
+            };
+        }
+        let granted = |block: &&Block| block.ports.iter().any(|range| range.contains(port));
+        let at_port: Vec<Block> = self.blocks.iter().filter(granted).cloned().collect();
+        if blocks::holds(&at_port, IpAddr::V4(address)) {
+            Ok(Target::Address(address))
+        } else {
+            Err(format!("{address}:{port}"))
+        }
+    }
+
+    /// The blocks of addresses, whatever their ports.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Each port at which something may be connected to; `None` if there are more than [`MAX_PORTS`].
     #[must_use]
     pub fn ports(&self) -> Option<BTreeSet<u16>> {
         let mut ports = BTreeSet::new();
-        for range in self.rules.iter().flat_map(|rule| &rule.ports) {
+        let of_blocks = self.blocks.iter().flat_map(|block| &block.ports);
+        for range in self.rules.iter().flat_map(|rule| &rule.ports).chain(of_blocks) {
             for port in range.first()..=range.last() {
                 ports.insert(port);
                 if ports.len() > MAX_PORTS {
@@ -165,8 +219,17 @@ const fn exact(host: &HostPattern) -> Option<&HostName> {
     }
 }
 
-fn ranges(host: &str, ports: &[Ports]) -> Result<Vec<PortRange>, NamesError> {
-    let wrong = |found: String| NamesError::Ports { host: host.to_owned(), found };
+fn block(CidrRule { cidr: text, ports }: &CidrRule) -> Result<Block, NamesError> {
+    let cidr: Cidr = text.parse().map_err(|source| NamesError::Cidr { cidr: text.clone(), source })?;
+    if cidr.is_ipv4() {
+        Ok(Block { cidr, ports: ranges(text, ports)? })
+    } else {
+        Err(NamesError::Version6 { cidr: text.clone() })
+    }
+}
+
+fn ranges(peer: &str, ports: &[Ports]) -> Result<Vec<PortRange>, NamesError> {
+    let wrong = |found: String| NamesError::Ports { peer: peer.to_owned(), found };
     if ports.is_empty() {
         return Err(wrong("none".to_owned()));
     }
@@ -195,6 +258,7 @@ pub(crate) mod tests {
             blocked: blocked.iter().map(|host| Peer::Host((*host).to_owned())).collect(),
             max_connections: None,
             bytes_per_second: None,
+            credentials: Vec::new(),
         }
     }
 
@@ -253,8 +317,8 @@ pub(crate) mod tests {
     #[test]
     fn what_can_not_be_relayed_is_refused() {
         let error = |rules: Rules| Names::new(&rules).unwrap_err().to_string();
-        assert_eq!(error(rules(&[], &[])), "expected hosts, but found none");
-        assert_eq!(error(rules(&[("a.test", &[])], &[])), r#"host "a.test": expected ports, but found none"#);
+        assert_eq!(error(rules(&[], &[])), "expected hosts or blocks of addresses, but found none");
+        assert_eq!(error(rules(&[("a.test", &[])], &[])), r#""a.test": expected ports, but found none"#);
         assert!(error(rules(&[("a.test", &[(0, 1)])], &[])).contains("expected ports"));
         assert!(error(rules(&[("a.test", &[(2, 1)])], &[])).contains("expected ports"));
         assert!(error(rules(&[("a/b", &[(1, 1)])], &[])).starts_with(r#"host "a/b": "#));
@@ -264,10 +328,39 @@ pub(crate) mod tests {
             "expected at most 64 different ports, but found more"
         );
         assert!(Names::new(&rules(&[("a.test", &[(1, 60)]), ("b.test", &[(5, 64)])], &[])).is_ok());
-        let cidr = Outbound::Cidr(ccos_profile::egress::CidrRule {
-            cidr: "10.0.0.0/8".to_owned(),
-            ports: vec![Ports { port: 1, end_port: 1 }],
-        });
-        assert!(error(Rules { outbound: vec![cidr], ..Rules::default() }).starts_with(r#"cidr "10.0.0.0/8": "#));
+        let cidr = |cidr: &str, ports| error(Rules { outbound: vec![block(cidr, ports)], ..Rules::default() });
+        assert_eq!(cidr("10.0.0.0/8", &[]), r#""10.0.0.0/8": expected ports, but found none"#);
+        assert!(cidr("10.0.0.1/8", &[(1, 1)]).starts_with(r#"cidr "10.0.0.1/8": "#));
+        assert!(
+            cidr("2001:db8::/32", &[(1, 1)])
+                .ends_with("expected a block of IPv4: the workload's loopback has no others")
+        );
+        assert_eq!(cidr("10.0.0.0/8", &[(1, 65)]), "expected at most 64 different ports, but found more");
+    }
+
+    fn block(cidr: &str, ports: &[(u16, u16)]) -> Outbound {
+        let ports = ports.iter().map(|(port, end_port)| Ports { port: *port, end_port: *end_port }).collect();
+        Outbound::Cidr(CidrRule { cidr: cidr.to_owned(), ports })
+    }
+
+    #[test]
+    fn an_address_of_a_block_is_meant_itself_at_its_ports_alone_and_never_for_a_name() {
+        let mut rules = rules(&[("a.test", &[(443, 443)])], &[]);
+        rules.outbound.extend([block("10.0.0.0/8", &[(5432, 5432)]), block("0.0.0.0/0", &[(80, 80)])]);
+        let names = Names::new(&rules).unwrap();
+        assert_eq!(names.ports(), Some(BTreeSet::from([80, 443, 5432])));
+        let target =
+            |address: &str, port| names.target(address.parse().unwrap(), port).map(|target| target.to_string());
+        let ok = |text: &str| Ok(text.to_owned());
+        let no = |text: &str| Err(text.to_owned());
+        assert_eq!(target("10.1.2.3", 5432), ok("10.1.2.3"));
+        assert_eq!(target("10.1.2.3", 80), ok("10.1.2.3"));
+        assert_eq!(target("10.1.2.3", 443), no("10.1.2.3:443"));
+        assert_eq!(target("11.1.2.3", 5432), no("11.1.2.3:5432"));
+        assert_eq!(target("127.192.0.1", 443), ok("a.test"));
+        // What stands for a name is that name, whatever block it is in.
+        assert_eq!(target("127.192.0.1", 80), no("a.test:80"));
+        assert_eq!(target("127.0.0.1", 80), no("127.0.0.1:80"));
+        assert_eq!(target("::1", 80), no("[::1]:80"));
     }
 }

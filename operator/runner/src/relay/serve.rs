@@ -1,13 +1,13 @@
 //! The relay's work: answers questions, and takes what is connected to the proxy.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+#[cfg(feature = "sabotage")]
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ccos_policy::HostName;
 use ccos_profile::egress::Refusal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -15,16 +15,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::names::Names;
+use super::names::{Names, Target};
 use super::sockets::Sockets;
 use super::traffic::{Traffic, say};
-use super::{MOST_CONNECTIONS, dns, tunnel};
-
-/// For a connection to the proxy, which is in the same cluster.
-const CONNECT: Duration = Duration::from_secs(5);
-
-/// For the proxy to resolve, connect and answer.
-const ANSWER: Duration = Duration::from_secs(40);
+use super::way::{Failure, Way};
+use super::{MOST_CONNECTIONS, dns};
 
 /// For a question over a connection.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -48,24 +43,9 @@ const BUFFER: usize = 16 * 1024;
 pub(super) struct Shared {
     pub(super) names: Mutex<Names>,
     pub(super) traffic: Traffic,
-    pub(super) proxy: SocketAddr,
-    pub(super) token: PathBuf,
+    pub(super) way: Way,
     /// Becomes true when the workload has ended.
     pub(super) ended: watch::Receiver<bool>,
-}
-
-/// Why a connection was not taken to where it was going.
-enum Failure {
-    /// The proxy or this relay refused it.
-    Refused(Refusal),
-    /// Something did not work.
-    Broken(String),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(format!("the egress proxy can't be reached: {error}"))
-    }
 }
 
 /// Until the workload has ended, and what it sent before that is sent.
@@ -87,6 +67,12 @@ pub(super) async fn serve(sockets: Sockets, shared: Shared) -> io::Result<()> {
     tasks.abort_all();
     let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
     timeout(FLUSH, connections.acquire_many(all)).await.map(drop).ok();
+    if shared.traffic.now().connections > 0 {
+        match shared.way.cut().await {
+            Some(denials) => denials.iter().for_each(|denial| shared.traffic.cut(denial)),
+            None => say("the egress proxy does not say whether it cut connections"),
+        }
+    }
     Ok(())
 }
 
@@ -108,22 +94,15 @@ impl Shared {
         reply
     }
 
-    /// The name that was connected to, if it is granted at this port.
-    fn target(&self, local: SocketAddr) -> Result<HostName, String> {
+    /// What was connected to, if it is granted at this port.
+    fn target(&self, local: SocketAddr) -> Result<Target, String> {
         let names = self.names();
-        let name = match local.ip() {
-            IpAddr::V4(address) => names.at(address),
-            IpAddr::V6(_) => None,
-        };
         #[cfg(feature = "sabotage")]
-        if let Some(name) = name.filter(|_| crate::kernel::sabotage::is_without("relay")) {
-            return Ok(name.clone());
+        if let (true, IpAddr::V4(address)) = (crate::kernel::sabotage::is_without("relay"), local.ip()) {
+            let name = names.at(address).cloned().map(Target::Name);
+            return Ok(name.unwrap_or(Target::Address(address)));
         }
-        match name {
-            Some(name) if names.grants(name, local.port()) => Ok(name.clone()),
-            Some(name) => Err(format!("{name}:{}", local.port())),
-            None => Err(local.to_string()),
-        }
+        names.target(local.ip(), local.port())
     }
 }
 
@@ -179,20 +158,20 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Takes connections to one port, of whatever name.
+/// Takes connections to one port, of whatever name or address.
 async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semaphore>) {
     loop {
         let stream = accept(&listener).await;
         let Ok(local) = stream.local_addr() else { continue };
-        let name = match shared.target(local) {
-            Ok(name) => name,
+        let to = match shared.target(local) {
+            Ok(to) => to,
             Err(target) => {
                 shared.traffic.refused(Refusal::NotGranted, &target);
                 reset(&stream);
                 continue;
             }
         };
-        let target = format!("{name}:{}", local.port());
+        let target = format!("{to}:{}", local.port());
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
             shared.traffic.refused(Refusal::TooManyConnections, &target);
             reset(&stream);
@@ -200,7 +179,7 @@ async fn take(listener: TcpListener, shared: Arc<Shared>, connections: Arc<Semap
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            match open(&shared, &name, local.port()).await {
+            match shared.way.open(&to, local.port()).await {
                 Ok((proxy, first)) => relay(stream, proxy, &first, &shared).await,
                 Err(failure) => {
                     match failure {
@@ -231,43 +210,9 @@ const fn is_denial(why: Refusal) -> bool {
         | Refusal::NotResolved
         | Refusal::Unreachable
         | Refusal::NotReady
+        | Refusal::Elsewhere
         | Refusal::TimedOut => false,
     }
-}
-
-/// A tunnel through the proxy, and the first bytes of the peer's.
-async fn open(shared: &Shared, name: &HostName, port: u16) -> Result<(TcpStream, Vec<u8>), Failure> {
-    // Each time: the kubelet renews it.
-    let token = std::fs::read_to_string(&shared.token);
-    let token = token.map_err(|error| Failure::Broken(format!("the egress token can't be read: {error}")))?;
-    let request = tunnel::request(name, port, token.trim_end());
-    let request = request.ok_or_else(|| Failure::Broken("the egress token is none".to_owned()))?;
-    let late = |_| Failure::Broken("the egress proxy did not answer in time".to_owned());
-    let mut proxy = timeout(CONNECT, TcpStream::connect(shared.proxy)).await.map_err(late)??;
-    proxy.set_nodelay(true)?;
-    timeout(ANSWER, async {
-        proxy.write_all(&request).await?;
-        let mut bytes = Vec::new();
-        let first = loop {
-            match tunnel::head(&bytes) {
-                tunnel::Head::Incomplete => {}
-                tunnel::Head::Open(length) => break bytes.split_off(length),
-                tunnel::Head::Refused { why: Some(why), .. } => return Err(Failure::Refused(why)),
-                tunnel::Head::Refused { status, why: None } => {
-                    return Err(Failure::Broken(format!("the egress proxy answers with status {status}")));
-                }
-                tunnel::Head::Invalid => return Err(Failure::Broken("the egress proxy speaks no HTTP".to_owned())),
-            }
-            let room = tunnel::MOST_HEAD_BYTES.saturating_sub(bytes.len()).max(1);
-            if (&mut proxy).take(room as u64).read_buf(&mut bytes).await? == 0 {
-                return Err(Failure::Broken("the egress proxy hung up".to_owned()));
-            }
-        };
-        Ok(first)
-    })
-    .await
-    .map_err(late)?
-    .map(|first| (proxy, first))
 }
 
 /// Both ways, until both have ended. A failure of one is a reset of the other: what was cut must not look complete.

@@ -40,6 +40,20 @@ impl Traffic {
         usage.bytes_received = usage.bytes_received.saturating_add(bytes);
     }
 
+    /// What the proxy cut, as it counted it.
+    pub fn cut(&self, denial: &Denial) {
+        let Denial { reason, target, count, first_seen } = denial;
+        let target = shown(target);
+        let mut usage = self.usage();
+        if usage.add(*reason, &target, *first_seen) {
+            if let Some(added) = usage.denials.last_mut() {
+                added.count = *count;
+            }
+            drop(usage);
+            say(&format!("{target}: cut: {}", reason.token()));
+        }
+    }
+
     /// Something that was refused. The first time it is said in the pod's log, too: there a person looks first.
     pub fn refused(&self, reason: Refusal, target: &str) {
         let target = shown(target);

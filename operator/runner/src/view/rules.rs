@@ -132,6 +132,7 @@ impl Rules {
             rules.baseline.push(Grant { path, rights: Rights::Write });
         }
         rules.add_links(&command.links);
+        rules.add_links(&request.links);
         for path in &request.write {
             // Not followed: scratch space hides the image, and a volume's links are its writers'.
             rules.listed.push(Grant { path: path.clone(), rights: Rights::Write });

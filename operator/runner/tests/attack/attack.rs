@@ -304,6 +304,28 @@ fn run(verb: &str, what: &str) -> Answer {
             let address = std::os::unix::net::SocketAddr::from_abstract_name(what)?;
             std::os::unix::net::UnixStream::connect_addr(&address).map(|_| "ok".into())
         }
+        // A socket that is a file: somebody's, or its own, at which it calls itself.
+        "connect-path" => {
+            let mut stream = std::os::unix::net::UnixStream::connect(what)?;
+            let mut all = String::new();
+            io::Read::read_to_string(&mut stream, &mut all)?;
+            Ok(all.into())
+        }
+        "serve-path" => {
+            let listener = std::os::unix::net::UnixListener::bind(what)?;
+            let caller = std::os::unix::net::UnixStream::connect(what)?;
+            listener.accept()?.0.write_all(b"from myself")?;
+            let mut all = String::new();
+            io::Read::read_to_string(&mut &caller, &mut all)?;
+            Ok(all.into())
+        }
+        "send-path" => std::os::unix::net::UnixDatagram::unbound()?.send_to(b"x", what).map(|_| "ok".into()),
+        "serve-abstract" => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(what)?;
+            let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
+            let _caller = std::os::unix::net::UnixStream::connect_addr(&address)?;
+            listener.accept().map(|_| "ok".into())
+        }
         "init" => {
             // What kill(2), prlimit(2) and others say of the parent, which counts the time.
             let parent = unsafe { libc::getppid() };

@@ -33,6 +33,7 @@ impl Pod {
     pub(super) fn run_contained(self) -> Run {
         let folder = std::env::temp_dir().join(&self.name);
         self.write_contained(&folder);
+        self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
         let tool = std::env::var("RUNC").expect("RUNC: run this by tests/runc.sh");
         let runc = || {
             let mut command = Command::new(&tool);

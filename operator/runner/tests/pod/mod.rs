@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each lane uses its part")]
 
 mod contained;
+mod neighbour;
 mod proxy;
 
 use std::fs;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use ccos_profile::Report;
 use serde_json::{Value, json};
 
+use neighbour::Neighbour;
 use proxy::Proxy;
 
 const UID: u32 = 1000;
@@ -33,6 +35,9 @@ pub(crate) struct Pod {
     proxy: Option<Proxy>,
     contained: bool,
     oversized: u64,
+    neighbour: Option<Neighbour>,
+    host_sockets: bool,
+    many: u32,
     bare: Option<Vec<String>>,
 }
 
@@ -82,8 +87,29 @@ impl Pod {
             proxy: None,
             contained: false,
             oversized: 1,
+            neighbour: None,
+            host_sockets: false,
+            many: 0,
             bare: None,
         }
+    }
+
+    /// Somebody else on the node listens at sockets in the volume `data`, `stream.sock` and `datagram.sock`.
+    pub(crate) fn neighbour(mut self) -> Self {
+        self.neighbour = Some(Neighbour::default());
+        self
+    }
+
+    /// The image has so many files in `/many`.
+    pub(crate) fn many(mut self, count: u32) -> Self {
+        self.many = count;
+        self
+    }
+
+    /// gVisor lets sockets of the machine through, which it does not by default.
+    pub(crate) fn host_sockets(mut self) -> Self {
+        self.host_sockets = true;
+        self
     }
 
     /// Names may be connected to, through a proxy that writes down what it is asked for.
@@ -110,6 +136,15 @@ impl Pod {
 
     pub(crate) fn blocked(self, paths: &[&str]) -> Self {
         self.set("/files/blocked", json!(paths))
+    }
+
+    /// A list of globs.
+    pub(crate) fn globs(mut self, list: &str, patterns: &[&str]) -> Self {
+        if self.profile["globs"].is_null() {
+            self.profile["globs"] = json!({"read": [], "execute": [], "blocked": [], "programs": []});
+        }
+        self.profile["globs"][list] = json!(patterns);
+        self
     }
 
     pub(crate) fn programs(self, paths: &[&str]) -> Self {
@@ -222,12 +257,14 @@ impl Pod {
         }
         let folder = std::env::temp_dir().join(&self.name);
         self.write_bundle(&folder);
+        self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
         let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
         let runsc = || {
             let mut command = Command::new(&tool);
             command.arg(format!("--root={}", folder.join("state").display()));
             command.arg(if self.networked { "--network=sandbox" } else { "--network=none" });
             command.args(["--ignore-cgroups", "--platform=systrap"]);
+            command.arg(if self.host_sockets { "--host-uds=open" } else { "--host-uds=none" });
             command
         };
         if self.networked {
@@ -355,6 +392,12 @@ impl Pod {
         } else {
             Self::write_image(&folder.join("image"));
         }
+        if self.many > 0 {
+            make("image/many");
+        }
+        for number in 0..self.many {
+            fs::write(folder.join(format!("image/many/{number}")), number.to_string()).unwrap();
+        }
     }
 
     fn write_image(image: &Path) {
@@ -371,8 +414,8 @@ impl Pod {
         symlink("busybox", image.join("bin/sh")).unwrap();
         fs::write(image.join("app/script"), "#!/bin/sh\necho '\"from a script\"'\n").unwrap();
         fs::set_permissions(image.join("app/script"), fs::Permissions::from_mode(0o755)).unwrap();
-        for (path, text) in [("secret", "image"), ("etc/shadow", "image"), ("etc/visible", "image")] {
-            fs::write(image.join(path), text).unwrap();
+        for path in ["secret", "etc/shadow", "etc/visible", "etc/private.ini"] {
+            fs::write(image.join(path), "image").unwrap();
         }
         symlink("../secret", image.join("etc/alias")).unwrap();
         symlink("/proc/1/root/ccos-runner", image.join("etc/escape")).unwrap();

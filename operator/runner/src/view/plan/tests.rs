@@ -1,7 +1,8 @@
-use ccos_profile::{Files, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
+use ccos_profile::{Files, Globs, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
 use serde_json::Value;
 
 use super::*;
+use crate::globs::expand;
 use crate::request::{self, Request};
 use crate::resolve::resolve;
 use crate::resolve::tests::Written;
@@ -37,6 +38,12 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
         volumes: volumes.iter().map(volume).collect(),
         programs: list("programs"),
         program_folders: list("program folders"),
+        globs: Globs {
+            read: list("read globs"),
+            execute: list("execute globs"),
+            blocked: list("blocked globs"),
+            programs: list("program globs"),
+        },
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         egress: None,
@@ -50,7 +57,7 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
 /// The plan without what is in every view.
 fn planned(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result<Vec<String>, PlanError> {
     let tree = Written::new(&[tree, &["*/app/run"]].concat());
-    let request = request(lists, volumes);
+    let request = expand(&request(lists, volumes), &tree).unwrap();
     let command = resolve(&tree, &request.program).unwrap();
     let rules = Rules::new(&request, &command, &tree).unwrap();
     let steps = plan(&rules, &tree)?;
@@ -83,6 +90,23 @@ plans! {
     a_library_folder_that_links_elsewhere_is_none: ["/lib -> proc", "/lib64 -> /", "/proc/x"], [], [] => [];
     a_listed_tree_is_one_mount: ["/data/a", "/data/b/c"], [("read", &["/data"][..])], [] => [
         "show outside:/data at /data ro,noexec",
+    ];
+    a_glob_shows_what_is_like_it_and_links_as_links:
+        ["/data/a.csv", "/data/b.txt", "/data/c.csv -> /secret", "/data/d.csv/x", "/secret", "*/app/lib/go", "*/app/lib/no/deep"],
+        [("read globs", &["/data/*.csv"][..]), ("program globs", &["/app/lib/*"][..])], [] => [
+            "folder /app/lib", "show outside:/app/lib/go at /app/lib/go ro,exec", "folder /data",
+            "show outside:/data/a.csv at /data/a.csv ro,noexec", "link /data/c.csv -> /secret",
+            "show outside:/data/d.csv at /data/d.csv ro,noexec",
+    ];
+    a_blocked_glob_takes_what_is_like_it_out_of_a_tree:
+        ["/data/a", "/data/b.key", "/data/c/d.key", "/data/c/e", "/data/f.key -> ../g", "/g"],
+        [("read", &["/data", "/g"][..]), ("blocked globs", &["/data/**/*.key"][..])], [] => [
+            "folder /data", "show outside:/data/a at /data/a ro,noexec",
+            "folder /data/c", "show outside:/data/c/e at /data/c/e ro,noexec",
+    ];
+    a_blocked_path_takes_out_of_what_a_glob_shows: ["/data/a.csv", "/data/d.csv/x", "/data/d.csv/y"],
+        [("read globs", &["/data/*.csv"][..]), ("blocked", &["/data/a.csv", "/data/d.csv/x"][..])], [] => [
+            "folder /data", "folder /data/d.csv", "show outside:/data/d.csv/y at /data/d.csv/y ro,noexec",
     ];
     what_is_missing_is_not_shown: [], [("read", &["/none/at/all"][..]), ("execute", &["/opt"][..])], [] => [];
     execute_covers_a_read_below_it: ["/opt/lib/x", "/opt/data/y"], [("execute", &["/opt"][..]), ("read", &["/opt/data"][..])], [] => [
