@@ -88,12 +88,10 @@ mod tests {
     /// By a clock that is behind the kubelet's, it would be no deadline.
     #[test]
     fn a_deadline_is_at_least_a_second() {
-        let pod = json!({"spec": {"containers": []}, "status": {"phase": "Running", "startTime": "2026-11-24T12:00:20Z"}});
-        let halted = halt(
-            &serde_json::from_value(pod).unwrap(),
-            &End::new(EndReason::Cancelled, ""),
-            NOW.parse().unwrap(),
-        );
+        let pod =
+            json!({"spec": {"containers": []}, "status": {"phase": "Running", "startTime": "2026-11-24T12:00:20Z"}});
+        let halted =
+            halt(&serde_json::from_value(pod).unwrap(), &End::new(EndReason::Cancelled, ""), NOW.parse().unwrap());
         assert_eq!(halted, Halt::Deadline(1));
     }
 }

@@ -61,7 +61,9 @@ pub struct GlobError {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum ExpandError {
-    #[error("{glob}: expected at most {MAX_EXPANDED} paths with those of all other globs, but found more; name a folder")]
+    #[error(
+        "{glob}: expected at most {MAX_EXPANDED} paths with those of all other globs, but found more; name a folder"
+    )]
     TooMany { glob: String },
     #[error(
         "{glob}: expected at most {MOST_NAMES} names to look at, but found more; write more of the path before its first wildcard"

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccos_profile::{
-    self as wire, Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume, mounts,
-    place,
+    self as wire, Egress, End, Files, Inputs, Limits, ProcessCreation, Profile, ReportTo, Text, VERSION, Volume,
+    mounts, place,
 };
 use serde_json::Value;
 use thiserror::Error;

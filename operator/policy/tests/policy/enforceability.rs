@@ -46,9 +46,8 @@ fn a_glob_over_what_does_not_change_is_held() {
 
 #[test]
 fn a_glob_over_what_changes_is_refused() {
-    let in_volume = |set: Set, glob: &str| {
-        requires(|r| set(r, &[glob])).context(|c| c.volumes = vec![volume("/data", true)])
-    };
+    let in_volume =
+        |set: Set, glob: &str| requires(|r| set(r, &[glob])).context(|c| c.volumes = vec![volume("/data", true)]);
     for (list, set) in READ_LIKE {
         let below = if list == "system.commands" { "/data/**" } else { "/data" };
         in_volume(set, "/data/*.csv").says(&format!(
@@ -59,8 +58,10 @@ fn a_glob_over_what_changes_is_refused() {
         assert!(denials.contains("such as /data/x.csv in /data; name each path, such as /da/x.csv"), "{denials}");
     }
     for glob in ["/tmp/*.csv", "/dev/shm/*", "/**/*.csv"] {
-        requires(|r| r.read = Some(paths(&[glob]))).denied_for(&[(Unenforceable, "requires.permissions.filesystem.read[0]")]);
-        requires(|r| r.blocked = Some(paths(&[glob]))).denied_for(&[(Unenforceable, "requires.permissions.filesystem.blocked[0]")]);
+        requires(|r| r.read = Some(paths(&[glob])))
+            .denied_for(&[(Unenforceable, "requires.permissions.filesystem.read[0]")]);
+        requires(|r| r.blocked = Some(paths(&[glob])))
+            .denied_for(&[(Unenforceable, "requires.permissions.filesystem.blocked[0]")]);
     }
     let beside_write = |glob: &'static str| writes(&["/out/new"]).narrows(move |r| r.read = Some(paths(&[glob])));
     beside_write("/out/*").denied_for(&[(Unenforceable, "requires.permissions.filesystem.read[0]")]);

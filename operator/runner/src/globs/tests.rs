@@ -124,7 +124,10 @@ fn programs_are_files() {
     ] {
         let globs = Globs { programs: of(&[glob]), ..Globs::default() };
         let expanded = expand(&request(globs, "/ccos/image", &[]), &Written::new(&TREE)).unwrap();
-        assert_eq!((texts(&expanded.programs), texts(&expanded.program_folders)), (programs.to_vec(), folders.to_vec()));
+        assert_eq!(
+            (texts(&expanded.programs), texts(&expanded.program_folders)),
+            (programs.to_vec(), folders.to_vec())
+        );
     }
 }
 
