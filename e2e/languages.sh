@@ -64,10 +64,13 @@ postgres() { # FOLDER PACKAGE...
     rm -rf "${folder%-*}"-*.part
     mkdir -p "$part"
     unpack "$part/root" "$@"
+    install -m 755 "$busybox" "$part/root/usr/bin/sh" # by which initdb starts what it needs
+    rm -rf "$part/root/usr/lib/postgresql"/*/lib/bitcode
     mv "$part/root" "$folder"
     rm -rf "$part"
 }
 
+[[ -x $busybox ]] || die "no $busybox: run e2e/cluster/build.sh busybox"
 if [[ ${1:-} == --postgres ]]; then
     server=$(apt-cache depends postgresql | sed -nE 's/^ *Depends: (postgresql-[0-9]+)$/\1/p')
     # Compiles queries by LLVM, which is larger than all the rest.
@@ -84,7 +87,6 @@ if [[ ${1:-} == --postgres ]]; then
     exit
 fi
 
-[[ -x $busybox ]] || die "no $busybox: run e2e/cluster/build.sh busybox"
 need_rust
 client=$(apt-cache depends postgresql-client | sed -nE 's/^ *Depends: (postgresql-client-[0-9]+)$/\1/p')
 names=$(closure '((lib|zlib|python3|node-).*)' python3 python3-requests nodejs curl git "$client" | grep -v perl)

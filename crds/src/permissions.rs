@@ -93,11 +93,11 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
-    /// A block of addresses outside the cluster, such as `203.0.113.0/24`.
+    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,
-    /// TCP ports. An execution may require at most 64 different ones of all its destinations by name.
+    /// TCP ports. An execution may require at most 64 different ones of all its destinations.
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<Port>,
 }

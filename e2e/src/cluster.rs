@@ -13,7 +13,8 @@ pub const DNS: &str = "10.96.0.10:53";
 /// Of the node: the API server listens there too.
 pub const NODE: &str = "10.245.0.2:6443";
 
-fn folder() -> PathBuf {
+/// Its state.
+pub(crate) fn folder() -> PathBuf {
     std::env::var_os("CCOS_CLUSTER").map_or_else(|| PathBuf::from("/var/lib/ccos-e2e"), PathBuf::from)
 }
 

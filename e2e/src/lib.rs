@@ -16,6 +16,7 @@
     reason = "helpers of tests: they panic to fail the test, and a test reads as a sentence"
 )]
 
+pub mod agent;
 pub mod api;
 pub mod barrier;
 pub mod cluster;

@@ -173,7 +173,8 @@ fn grants(ns: &Namespace, authority: &Authority, servers: &[&Server]) {
         .reads("/usr/share/nodejs")
         .writes("/work/**")
         .commands("/usr/**")
-        .processes();
+        .processes()
+        .set("limits.cpu", "1");
     ns.apply(context.set("permissions.network.outbound", json!([{"host": NAME, "ports": ports}])));
 }
 

@@ -9,11 +9,11 @@
     reason = "tests and their helpers"
 )]
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccos_e2e::kubectl::helm;
-use ccos_e2e::{EndReason, cluster, context, execution, kubectl, namespace, until};
+use ccos_e2e::{EndReason, Namespace, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -30,9 +30,17 @@ const ANNOTATION: &str = "io.katacontainers.config.runtime.disable_guest_seccomp
 
 /// Exit code and checks of `ccos doctor`, as the administrator.
 fn doctor() -> (Option<i32>, Vec<Value>) {
+    doctor_with(&[])
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(cluster::image("CCOS_CLI"));
-    command.env("KUBECONFIG", cluster::kubeconfig()).args(["doctor", "-o", "json"]);
-    let output = command.output().unwrap();
+    command.env("KUBECONFIG", cluster::kubeconfig()).args(["doctor", "-o", "json"]).args(arguments);
+    command
+}
+
+fn doctor_with(arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let output = command(arguments).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     (output.status.code(), report["checks"].as_array().unwrap().clone())
 }
@@ -130,6 +138,81 @@ fn nobody_gives_a_pod_annotations_for_its_runtime() {
     let answer = annotate("example.com/team");
     assert!(answer.ok, "{answer:?}");
     runs.completes();
+}
+
+/// What probes left in a namespace.
+fn left(ns: &Namespace) -> usize {
+    let is_ours = |object: &Value| object["metadata"]["labels"].get("ccos.dev/doctor-probe").is_some();
+    ["pods", "networkpolicies"].iter().flat_map(|kind| ns.list(kind)).filter(is_ours).count()
+}
+
+#[test]
+fn probes_see_that_the_profile_is_true_and_are_taken_away() {
+    let _alone = alone();
+    let ours = || {
+        let all = kubectl(["get", "namespaces", "-l", "ccos.dev/doctor-probe"]).json();
+        let all = all["items"].as_array().unwrap().clone();
+        all.iter().filter(|one| one["metadata"]["deletionTimestamp"].is_null()).count()
+    };
+    let (code, checks) = doctor_with(&["--probe"]);
+    for (isolation, what) in [
+        ("GVisor", "a pod runs"),
+        ("GVisor", "kernel"),
+        ("GVisor", "user namespaces"),
+        ("Container", "a pod runs"),
+        ("Container", "kernel"),
+        ("Container", "Landlock"),
+        ("Container", "user namespace of the pod"),
+    ] {
+        is(&checks, &format!("probe of isolation {isolation}: {what}"), "ok");
+    }
+    for isolation in ["GVisor", "Container"] {
+        is(&checks, &format!("enforcement of NetworkPolicies, isolation {isolation}"), "ok");
+    }
+    // This cluster's containerd passes them, as the policy about annotations says it may.
+    is(&checks, "probe of isolation GVisor: annotations", "warn");
+    // There is no Kata, which the objects tell, and no pod waits for.
+    assert_eq!(code, Some(1));
+    assert!(!checks.iter().any(|one| one["check"].as_str().unwrap().starts_with("probe of isolation Kata")));
+    assert_eq!(ours(), 0);
+}
+
+#[test]
+fn a_profile_that_lies_is_found_and_the_probes_are_taken_away() {
+    let _alone = alone();
+    let ns = namespace("doctor-lies");
+    let found = kubectl(["get", "configmap", "ccos-profile"]).inside(cluster::OPERATOR).json();
+    let mut profile: Value = serde_saphyr::from_str(found["data"]["profile.yaml"].as_str().unwrap()).unwrap();
+    // Of an ABI that no kernel has, and of a gVisor that is the nodes' own runtime.
+    profile["isolations"]["Container"]["landlockAbi"] = json!(99);
+    profile["isolations"]["GVisor"].as_object_mut().unwrap().remove("runtimeClass");
+    ns.apply(json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ccos-profile"},
+        "data": {"profile.yaml": profile.to_string()},
+    }));
+    let (code, checks) = doctor_with(&["--probe", "--probe-namespace", &ns.name, "--system-namespace", &ns.name]);
+    let landlock = check(&checks, "probe of isolation Container: Landlock");
+    assert_eq!(landlock["state"], "fail", "{landlock:#}");
+    assert!(landlock["found"].as_str().unwrap().contains("the profile promises 99"), "{landlock:#}");
+    assert!(landlock["advice"].as_str().unwrap().contains("isolations.Container.landlockAbi="), "{landlock:#}");
+    is(&checks, "probe of isolation GVisor: kernel", "fail");
+    is(&checks, "probe of isolation GVisor: user namespaces", "fail");
+    // The twin: what is true in it still is.
+    is(&checks, "probe of isolation Container: user namespace of the pod", "ok");
+    assert_eq!(code, Some(1));
+    assert_eq!(left(&ns), 0);
+}
+
+#[test]
+fn probes_that_are_interrupted_are_taken_away() {
+    let _alone = alone();
+    let ns = namespace("doctor-stops");
+    let doctor = command(&["--probe", "--probe-namespace", &ns.name]).stdout(Stdio::null()).spawn();
+    let mut doctor = doctor.unwrap();
+    until("a probe", 30, || (left(&ns) > 2).then_some(()));
+    assert!(Command::new("kill").args(["-INT", &doctor.id().to_string()]).status().unwrap().success());
+    assert_eq!(doctor.wait().unwrap().code(), Some(2));
+    assert_eq!(left(&ns), 0);
 }
 
 /// The chart without its policy about annotations; it comes back by Helm.

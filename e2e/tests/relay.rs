@@ -232,3 +232,34 @@ fn the_controllers_token_makes_no_pods_with_tokens_but_those_for_the_proxy() {
     assert!(!refused.ok && refused.err.contains("the controller makes only pods without tokens"), "{refused:?}");
     assert!(with("ccos-egress").ok, "the egress proxy's may be there");
 }
+
+/// It has to be able to patch pods. With that alone it could make any pod of the cluster run anything.
+#[test]
+fn the_controllers_token_changes_the_deadline_of_an_executions_pod_and_nothing_else() {
+    let ns = namespace("deadline");
+    ns.apply(context("analysts"));
+    let runs = ns.accepts(execution("runs").sleeps(60));
+    runs.starts();
+    ns.apply(pod("bystander", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sleep", "60"], &[]));
+    let patch = |pod: &str, patch: Value| {
+        let who =
+            ["--as", "system:serviceaccount:ccos-system:ccos-controller", "patch", "pod", pod, "--dry-run=server"];
+        kubectl([&who[..], &["--type=merge", "-p", &patch.to_string()]].concat()).inside(&ns.name).run()
+    };
+    let child = runs.child();
+    let deadline = json!({"spec": {"activeDeadlineSeconds": 5}});
+    assert!(patch(&child, deadline.clone()).ok, "its own, which is how it ends one");
+    let refused = patch("bystander", deadline);
+    assert!(!refused.ok && refused.err.contains("changes only children of CapabilityExecutions"), "{refused:?}");
+    let mut containers = ns.get(&format!("pod/{child}"))["spec"]["containers"].clone();
+    containers[0]["image"] = json!(cluster::image("CCOS_PYTHON_IMAGE"));
+    for other in [
+        json!({"spec": {"containers": containers}}),
+        json!({"metadata": {"labels": {"more": "yes"}}}),
+        json!({"metadata": {"annotations": {"security.ccos.dev/egress": "{}"}}}),
+        json!({"metadata": {"ownerReferences": []}}),
+    ] {
+        let refused = patch(&child, other);
+        assert!(!refused.ok && refused.err.contains("is forbidden"), "{refused:?}");
+    }
+}

@@ -6,6 +6,7 @@ use ccos_crds::execution::{CapabilityRef, ContextKind, ContextRef, ProviderKind}
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, GROUP, SecurityContext,
 };
+use ccos_plan::build::names;
 use ccos_plan::given::{Source, reads};
 use ccos_plan::object::context_resource;
 use ccos_plan::receipt::{Keys, Requester};
@@ -114,17 +115,19 @@ pub(crate) fn cached_context(stores: &Stores, object: &CapabilityExecution) -> O
 /// How many policies are listed at once.
 const PAGE: u32 = 200;
 
-/// All network policies of a namespace, as they are now.
-pub(crate) async fn live_policies(client: &Client, namespace: &str) -> Result<Vec<NetworkPolicy>, DereferenceError> {
+/// The network policies of a namespace as they are now, but for those that say of themselves that they are ours: there is one
+/// for each execution that was kept.
+pub(crate) async fn others_policies(client: &Client, namespace: &str) -> Result<Vec<NetworkPolicy>, DereferenceError> {
     let api = Api::<NetworkPolicy>::namespaced(client.clone(), namespace);
-    let mut all = Vec::new();
-    let mut params = ListParams::default().limit(PAGE);
+    let (label, ours) = names::MANAGED_BY;
+    let first = ListParams::default().labels(&format!("{label}!={ours}")).limit(PAGE);
+    let (mut all, mut params) = (Vec::new(), first.clone());
     loop {
         let page = api.list(&params).await;
         let page = page.map_err(|error| DereferenceError::Get(format!("NetworkPolicies of {namespace:?}"), error))?;
         all.extend(page.items);
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = ListParams::default().limit(PAGE).continue_token(&token),
+            Some(token) => params = first.clone().continue_token(&token),
             None => return Ok(all),
         }
     }

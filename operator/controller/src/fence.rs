@@ -1,8 +1,11 @@
 //! The network policy of a pod that lives, and what others make of it. Ours is the only controller that would notice that it
 //! is gone, or that another opens what it closes.
 
+use std::sync::Arc;
+
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::Children;
+use ccos_plan::build::names::MANAGED_BY;
 use ccos_plan::build::network_policy::network_policy;
 use ccos_plan::end::End;
 use ccos_plan::fence::fenced;
@@ -42,22 +45,51 @@ pub(crate) async fn breached(
     Ok(Some(end))
 }
 
-/// Whether another policy would open the pod that is about to be made. Asked of the API server: a cache may be behind, and
-/// what comes after this wakes us by the watch.
-pub(crate) async fn opened_before(children: &Children, ctx: &Ctx) -> Result<Option<End>, DereferenceError> {
+/// What other policies would make of a pod.
+pub(crate) enum Others {
+    /// Nothing.
+    Nothing,
+    /// They would open it.
+    Open(End),
+    /// The cache has one that would, and the API server does not: it was deleted, and the cache will hear of it. A pod that
+    /// is made before that would be ended for it.
+    Unsure,
+}
+
+/// What other policies would make of the pod that is about to be made. Asked of the API server, since a cache may be behind, and
+/// of the cache for what is labelled as ours. What comes after this, or was missed, wakes us by the watch.
+pub(crate) async fn others(children: &Children, ctx: &Ctx) -> Result<Others, DereferenceError> {
     let Children { network_policy, pod, profile: _ } = children;
     let namespace = pod.namespace().unwrap_or_default();
-    let there = dereference::live_policies(&ctx.client, &namespace).await?;
-    Ok(conflict(network_policy, pod.labels(), &there))
+    let live = dereference::others_policies(&ctx.client, &namespace).await?;
+    let (ours, others): (Vec<_>, Vec<_>) = cached(&namespace, ctx).into_iter().partition(|policy| is_labelled(policy));
+    let look =
+        |policies: &[Arc<NetworkPolicy>]| conflict(network_policy, pod.labels(), policies.iter().map(AsRef::as_ref));
+    Ok(match conflict(network_policy, pod.labels(), &live).or_else(|| look(&ours)) {
+        Some(end) => Others::Open(end),
+        None if look(&others).is_some() => Others::Unsure,
+        None => Others::Nothing,
+    })
+}
+
+/// As `others_policies` leaves it out.
+fn is_labelled(policy: &NetworkPolicy) -> bool {
+    let (label, ours) = MANAGED_BY;
+    policy.labels().get(label).is_some_and(|value| value == ours)
 }
 
 /// Whether another policy opens a pod that lives, by the labels that it has now.
 pub(crate) fn opened(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Option<End> {
     let own = network_policy(object, &ctx.operator, connects(pod));
-    let namespace = pod.metadata.namespace.as_deref();
-    let all = ctx.stores.network_policies.state();
-    let there = all.iter().filter(|policy| policy.metadata.namespace.as_deref() == namespace);
-    conflict(&own, pod.labels(), there.map(AsRef::as_ref))
+    let cached = cached(&pod.namespace().unwrap_or_default(), ctx);
+    conflict(&own, pod.labels(), cached.iter().map(AsRef::as_ref))
+}
+
+/// All policies of a namespace, as far as the cache knows.
+fn cached(namespace: &str, ctx: &Ctx) -> Vec<Arc<NetworkPolicy>> {
+    let mut all = ctx.stores.network_policies.state();
+    all.retain(|policy| policy.metadata.namespace.as_deref() == Some(namespace));
+    all
 }
 
 /// Whether a pod has a way to the proxy. Its annotation is what the proxy goes by: without it, the way there leads nowhere.

@@ -32,7 +32,7 @@ use crate::ctx::Ctx;
 use crate::dereference::{self, DereferenceError};
 use crate::egress;
 use crate::error::Error;
-use crate::fence;
+use crate::fence::{self, Others};
 use crate::orphans;
 use crate::policies;
 use crate::turn::{News, Waits, still_waits, turn};
@@ -178,8 +178,13 @@ async fn start(
         let end = End::new(EndReason::InternalError, "admitted without an image");
         return refuse(object, ctx, &end, now).await.map(Started::Held);
     };
-    if let Some(end) = fence::opened_before(&children, ctx).await? {
-        return finish(object, ctx, Draft::of(object, now).abandoned(&end), &end).await.map(Started::Held);
+    match fence::others(&children, ctx).await? {
+        Others::Nothing => {}
+        Others::Unsure => return Ok(Started::Held(Action::requeue(CACHE_LAG))),
+        Others::Open(end) => {
+            let draft = Draft::of(object, now).granted(granted).abandoned(&end);
+            return finish(object, ctx, draft, &end).await.map(Started::Held);
+        }
     }
     ctx.starts(object, granted, &children.pod.name_any()).await?;
     match apply::apply(&ctx.client, object, &children).await? {

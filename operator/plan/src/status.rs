@@ -129,6 +129,13 @@ impl Draft {
         });
     }
 
+    /// It may run, whatever becomes of it.
+    #[must_use]
+    pub fn granted(mut self, granted: &Granted) -> Self {
+        self.admitted(granted);
+        self
+    }
+
     /// It may run and waits.
     #[must_use]
     pub fn waiting(mut self, granted: &Granted, reason: WaitReason, message: &str) -> Self {

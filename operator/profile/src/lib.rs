@@ -7,6 +7,7 @@
 pub mod credential;
 pub mod egress;
 pub mod mounts;
+pub mod probe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -362,7 +363,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own names, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";

@@ -23,6 +23,7 @@ pub mod outcome;
 pub mod path;
 pub mod pipes;
 pub mod prepare;
+pub mod probe;
 pub mod prove;
 pub mod relay;
 pub mod report;

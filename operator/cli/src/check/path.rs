@@ -209,7 +209,7 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
             list(&permissions.filesystem.execute),
             list(&permissions.filesystem.blocked)
         ),
-        mechanism::NETWORK => format!("no address; in {}", list(&permissions.network.inbound)),
+        mechanism::NETWORK => format!("none of the pod's; in {}", list(&permissions.network.inbound)),
         mechanism::OUTBOUND => list(&permissions.network.outbound),
         mechanism::COMMANDS if permissions.system.commands.is_empty() => {
             "the capability's own, and nothing else".to_owned()

@@ -1,8 +1,10 @@
-//! `ccos doctor`: does what executions rely on hold, on a node with Kata and in a cluster? It reads, and changes nothing.
+//! `ccos doctor`: does what executions rely on hold, on a node with Kata and in a cluster? It reads, and changes nothing, unless
+//! it is asked to probe.
 
 mod cluster;
 mod kata;
 mod line;
+mod probe;
 
 use std::path::PathBuf;
 
@@ -10,16 +12,18 @@ use clap::Args;
 
 use crate::cluster::{ConnectError, with_client};
 use crate::{Format, Outcome, PrintError, Streams};
-pub use cluster::examine;
+pub use cluster::{examine, examine_and_probe};
 pub use kata::{KataError, KataReport, Overhead, Read, diagnose};
 pub use line::{Line, Report, State, print};
+pub use probe::Interrupted;
 
-/// Looks at what executions rely on, and says what does not hold and what to do. Changes nothing.
+/// Looks at what executions rely on, and says what does not hold and what to do. Changes nothing, unless it is asked to probe.
 ///
 /// Without --kata-config at the cluster of the kubeconfig: the RuntimeClasses of the profile, the kinds, webhooks, policies and
 /// keys of ccos, and who may reach into pods of executions or use contexts through `*`. With it, at the configuration.toml of
 /// a node with Kata, offline: what an execution may rely on there, setting by setting, and what to write into the chart's
-/// values. Ends with 0 if nothing fails (warnings don't count), 1 if something does, 2 if nobody could tell.
+/// values. With --probe it also runs short pods that see whether the profile is true: whose kernel they have, what it can do, and
+/// whether NetworkPolicies hold. Ends with 0 if nothing fails (warnings don't count), 1 if something does, 2 if nobody could tell.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
     /// A node's configuration of Kata, such as /opt/kata/share/defaults/kata-containers/configuration.toml.
@@ -37,6 +41,12 @@ pub struct DoctorArgs {
     /// Where ccos runs.
     #[arg(long, default_value = "ccos-system", value_name = "NAMESPACE", conflicts_with = "kata_config")]
     pub system_namespace: String,
+    /// Run short pods of the runner's image, restricted as executions are, and take them away again, however this ends.
+    #[arg(long, conflicts_with = "kata_config")]
+    pub probe: bool,
+    /// Where. Absent: in a namespace that is made, and deleted in the end.
+    #[arg(long, value_name = "NAMESPACE", requires = "probe")]
+    pub probe_namespace: Option<String>,
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
@@ -48,6 +58,8 @@ pub struct DoctorArgs {
 pub enum DoctorError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     #[error(transparent)]
     Kata(#[from] KataError),
     #[error(transparent)]
@@ -61,6 +73,10 @@ pub enum DoctorError {
 pub fn run(args: &DoctorArgs, streams: &mut Streams<'_>) -> Result<Outcome, DoctorError> {
     let report = match &args.kata_config {
         Some(file) => diagnose(&Read::of(args, file)?),
+        None if args.probe => with_client(async |client| {
+            let namespace = args.probe_namespace.as_deref();
+            Ok::<_, DoctorError>(examine_and_probe(&client, &args.system_namespace, namespace).await?)
+        })?,
         None => with_client(async |client| Ok::<_, DoctorError>(examine(&client, &args.system_namespace).await))?,
     };
     print(&report, args.output, streams)?;

@@ -207,9 +207,12 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
 #[test]
 fn destinations_by_ipv6_address_and_connections_in_are_refused() {
     let case = with_proxy(connects(&["a.test 443", "2001:db8::/32 5432"]), &[Isolation::GVisor]);
-    case.says(
-        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4"#,
-    );
+    case.says(concat!(
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": wider than the capability's, e.g. "#,
+        "[2001:db8::]:5432; it requires: *.a.test ports 1-65535, *.b.test ports 1-65535, 0.0.0.0/0 ports 1-65535\n  ",
+        r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": destinations by IPv6 address can't be "#,
+        "held: what the code's network has is IPv4; write a host, or a block of IPv4",
+    ));
     let inbound: List<Inbound> =
         [Inbound { from: InboundPeer::Cidr("10.0.0.0/8".parse().unwrap()), ports: vec!["80".parse().unwrap()] }]
             .into_iter()

@@ -4,7 +4,8 @@
 //! `{"open:/etc/shadow":"ENOENT","fork":"EPERM","connect:10.96.0.1:443":"ENETUNREACH"}`.
 //!
 //! With `--only-others` first, each is followed by ` = ` and an answer: only other answers are printed, and how many were
-//! as expected, so that many attacks fit into one result.
+//! as expected, so that many attacks fit into one result. The answer `refused` is any error, and `succeeds` anything else. With
+//! `--in-child` before that, a child of this program does all of it: process 1 is then another of the same user.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,6 +32,10 @@ type Answer = io::Result<Value>;
 fn main() {
     let mut answers = Map::new();
     let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == "--in-child").is_some() {
+        let done = std::process::Command::new("/app/attack").args(arguments).status().unwrap();
+        std::process::exit(done.code().unwrap_or(1));
+    }
     let only_others = arguments.next_if(|first| first == "--only-others").is_some();
     let mut as_expected = 0;
     for argument in arguments {
@@ -39,12 +44,19 @@ fn main() {
             _ => (argument, None),
         };
         let (verb, what) = attack.split_once(':').unwrap_or((&attack, ""));
-        let answer = match run(verb, what) {
-            Ok(value) => value,
-            Err(error) => Value::from(name(&error)),
+        let (answer, failed) = match run(verb, what) {
+            Ok(value) => (value, false),
+            Err(error) => (Value::from(name(&error)), true),
         };
         let text = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
-        if expected.is_some_and(|expected| expected == text) {
+        // What a child was told comes as its answer.
+        let refused = failed || is_error(&text);
+        let is_expected = |expected: String| match expected.as_str() {
+            "refused" => refused,
+            "succeeds" => !refused,
+            expected => expected == text,
+        };
+        if expected.is_some_and(is_expected) {
             as_expected += 1;
         } else {
             answers.insert(attack, answer);
@@ -54,6 +66,13 @@ fn main() {
         answers.insert("as expected".to_owned(), as_expected.into());
     }
     println!("{}", Value::Object(answers));
+}
+
+/// Whether it is as [`name`] has them.
+fn is_error(text: &str) -> bool {
+    let is_constant =
+        text.starts_with('E') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    (is_constant && text.len() > 3) || text.contains("(os error ")
 }
 
 fn name(error: &io::Error) -> String {
@@ -346,7 +365,7 @@ fn run(verb: &str, what: &str) -> Answer {
             let open: Vec<i32> = (0..64).filter(|fd| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0).collect();
             Ok(open.into())
         }
-        "variable" => Ok(std::env::var(what).unwrap_or_default().into()),
+        "variable" => std::env::var(what).map(Value::from).map_err(|_| io::Error::from_raw_os_error(libc::ENOENT)),
         "child" => {
             let output = std::process::Command::new("/app/attack").arg(what).output()?;
             let answers: Value = serde_json::from_slice(&output.stdout)?;

@@ -82,7 +82,7 @@ impl Pod {
         let digest = ccos_profile::digest(profile.as_bytes());
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("etc/passwd"), "ccos:x:1000:1000:ccos:/tmp:/sbin/nologin\n").unwrap();
-        fs::write(folder.join("termination-log"), "").unwrap();
+        fs::write(folder.join("termination-log"), self.first_report()).unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         self.fill_image(folder);
@@ -144,7 +144,7 @@ impl Pod {
         let config = json!({
             "ociVersion": "1.0.0",
             "process": {
-                "user": {"uid": UID, "gid": UID}, "args": ["/ccos/runner/ccos-runner", digest], "env": self.environment,
+                "user": {"uid": UID, "gid": UID}, "args": self.arguments("/ccos/runner/ccos-runner", &digest), "env": self.environment,
                 "cwd": "/", "noNewPrivileges": true, "capabilities": {},
             },
             "root": {"path": "image", "readonly": true},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ccos_plan::build::overhead;
-use ccos_plan::step;
+use ccos_plan::{ClusterProfile, step};
 use ccos_policy::{Bytes, Isolation, IsolationProfile};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::node::v1::RuntimeClass;
@@ -43,6 +43,23 @@ pub(super) fn checks(cluster: &Cluster) -> Vec<Line> {
         }
     }
     lines
+}
+
+/// The isolations whose runtime there is, as far as objects tell: pods of the others would only wait.
+pub(super) fn probed<'a>(cluster: &Cluster, profile: &'a ClusterProfile) -> Vec<(Isolation, &'a IsolationProfile)> {
+    let is_there = |isolation: Isolation, profile: &IsolationProfile| {
+        let lines = runtime(isolation, profile, &cluster.runtime_classes, &cluster.nodes);
+        lines.first().is_some_and(|line| line.state == State::Ok)
+    };
+    let isolations = profile.isolations.0.iter().map(|(isolation, profile)| (*isolation, profile));
+    isolations.filter(|(isolation, profile)| *isolation != Isolation::Wasm && is_there(*isolation, profile)).collect()
+}
+
+/// The kernels of the nodes.
+pub(super) fn kernels(cluster: &Cluster) -> Vec<String> {
+    let nodes = cluster.nodes.as_deref().unwrap_or_default();
+    let info = nodes.iter().filter_map(|node| node.status.as_ref()?.node_info.as_ref());
+    info.map(|info| info.kernel_version.clone()).collect()
 }
 
 fn runtime(

@@ -1,0 +1,51 @@
+//! The network policy engine of the local cluster, held still.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::cluster;
+
+/// Goes on by itself after this, even where the test that stopped it was killed.
+const AT_MOST_SECONDS: u32 = 60;
+
+/// Cilium's agent, stopped: no policy is applied, and no pod gets a network. Goes on when this is dropped, by a panic, too.
+#[derive(Debug)]
+#[must_use = "it goes on when this is dropped"]
+pub struct Stopped(());
+
+/// Stops it. By the number that e2e/cluster/up.sh wrote down, in the cluster's own namespace of processes.
+#[track_caller]
+pub fn stop() -> Stopped {
+    let later = format!("sleep {AT_MOST_SECONDS}; {}", script("CONT"));
+    Command::new("setsid").args(["sh", "-c", &later]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    signal("STOP");
+    Stopped(())
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("CONT");
+    }
+}
+
+#[track_caller]
+fn signal(name: &str) {
+    let status = Command::new("sh").args(["-c", &script(name)]).status().unwrap();
+    assert!(status.success(), "SIG{name} to cilium-agent: {status}");
+}
+
+/// Exactly this process, and only while it is the agent.
+fn script(name: &str) -> String {
+    let run = run();
+    let (init, pid) = (run.join("init"), run.join("cilium-agent.pid"));
+    format!(
+        "read -r init start <{init} && read -r pid <{pid} && nsenter --target $init --mount --pid -- \
+         sh -c '[ \"$(cat /proc/'$pid'/comm)\" = cilium-agent ] && kill -{name} '$pid",
+        init = init.display(),
+        pid = pid.display(),
+    )
+}
+
+fn run() -> PathBuf {
+    cluster::folder().join("run")
+}

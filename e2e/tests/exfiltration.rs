@@ -1,0 +1,162 @@
+//! Everything that we could think of to get a secret out, from code that may reach one name at one port. A plain pod is the twin:
+//! what gets out of it shows that the way leads somewhere. Tokens of others, and a token after its end, are in `proxy.rs`; what
+//! name servers say the second time is in `operator/egress/tests`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use ccos_e2e::fixture::pod;
+use ccos_e2e::{cluster, context, execution, kubectl, namespace};
+use serde_json::{Value, json};
+
+const PROBE: &str = include_str!("probes/exfiltration.py");
+
+/// `world-a.test` and `world-b.test` of the cluster's DNS.
+const A: &str = "10.245.0.11";
+const B: &str = "10.245.0.12";
+
+/// A service of the cluster, which is a granted name too.
+const INSIDE: &str = "kubernetes.default.svc.cluster.local";
+
+/// What the world outside was told.
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<Vec<u8>>>);
+
+impl World {
+    fn note(&self, bytes: &[u8]) {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+    }
+
+    fn knows(&self, secret: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).contains(secret)
+    }
+
+    /// A server that says yes to anything, or sends on to where it is asked to. Its port.
+    fn serve(&self, address: &str, port: u16) -> u16 {
+        let listener = TcpListener::bind((address, port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let world = self.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let world = world.clone();
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                        world.note(&buffer[..read]);
+                        if stream.write_all(answer(&buffer[..read]).as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        port
+    }
+
+    fn hear(&self, address: &str, port: u16) {
+        let socket = UdpSocket::bind((address, port)).unwrap();
+        let world = self.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read) = socket.recv(&mut buffer) {
+                world.note(&buffer[..read]);
+            }
+        });
+    }
+}
+
+fn answer(request: &[u8]) -> String {
+    let request = String::from_utf8_lossy(request);
+    let asked = request.split(' ').nth(1).and_then(|path| path.strip_prefix("/redirect-to/")?.split_once('/'));
+    match asked {
+        Some((target, secret)) => {
+            format!("HTTP/1.1 302 Found\r\nLocation: http://{target}/secret-{secret}\r\nContent-Length: 0\r\n\r\n")
+        }
+        None => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    }
+}
+
+/// The address of a Service, and a port of it.
+fn service(name: &str, port: u16) -> Value {
+    let found = kubectl(["get", "service", name, "-o", "json"]).inside(cluster::OPERATOR).json();
+    json!([found["spec"]["clusterIP"], port])
+}
+
+fn admin() -> Value {
+    let pods = ["get", "pods", "--selector", "app.kubernetes.io/component=egress", "-o", "json"];
+    json!([kubectl(pods).inside(cluster::OPERATOR).json()["items"][0]["status"]["podIP"], 8080])
+}
+
+fn at(text: &str) -> Value {
+    let address: SocketAddr = text.parse().unwrap();
+    json!([address.ip(), address.port()])
+}
+
+/// The ways by which a secret got out.
+fn out(answers: &BTreeMap<String, String>, world: &World) -> BTreeSet<String> {
+    // What has reached the cluster's name server has reached whomever it asks.
+    let asked = kubectl(["logs", "--namespace", "kube-system", "--selector", "k8s-app=kube-dns", "--tail=-1"]).run();
+    assert!(asked.ok, "{}", asked.err);
+    let asked = asked.out.to_lowercase();
+    let got_out = |way: &&String| {
+        let secret = format!("secret-{way}-x");
+        answers[*way] == "reached" || world.knows(&secret) || asked.contains(&secret)
+    };
+    answers.keys().filter(got_out).cloned().collect()
+}
+
+#[test]
+fn a_secret_gets_out_by_what_is_granted_and_by_nothing_else() {
+    let ns = namespace("exfiltration");
+    let run = |of: &dyn Fn(Value, u16) -> BTreeMap<String, String>| {
+        let world = World::default();
+        let port = world.serve(A, 0);
+        let other = world.serve(A, 0);
+        world.serve(B, port);
+        for (address, port) in [(A, port), (B, port), (A, 443), (B, 53)] {
+            world.hear(address, port);
+        }
+        let inputs = json!({
+            "granted": ["world-a.test", port], "there": A, "elsewhere": B, "other": other, "dns": "10.96.0.10",
+            "api": at(cluster::API_SERVER), "kubelet": ["10.245.0.2", 10250],
+            "proxy": service("ccos-egress", 3128), "admin": admin(), "report": service("ccos-report", 8443),
+        });
+        let answers = of(inputs, port);
+        let reached = out(&answers, &world);
+        (answers, reached)
+    };
+    let (answers, reached) = run(&|inputs, _| {
+        let start = "import json,os;exec(os.environ['CODE'],{'inputs':json.loads(os.environ['INPUTS'])})";
+        let command = ["/usr/bin/python3", "-c", start];
+        let environment = [("CODE", PROBE), ("INPUTS", &*inputs.to_string())];
+        ns.apply(pod("twin", &cluster::image("CCOS_PYTHON_IMAGE"), &command, &environment));
+        ns.kubectl(["wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/twin", "--timeout=90s"]);
+        serde_json::from_str(&ns.kubectl(["logs", "twin"])).unwrap()
+    });
+    eprintln!("TWIN {answers:#?}\n{} reached {reached:?}", reached.len());
+
+    let (answers, reached) = run(&|inputs, port| {
+        let to = |host: &str, port: u16| json!({"host": host, "ports": [{"port": port}]});
+        let required = [to("world-a.test", port), to(INSIDE, 443)];
+        ns.apply(context("analysts").set("permissions.network.outbound", json!(required)));
+        let [name, inside] = required;
+        let one = execution("curious").python(PROBE).set("inputs.granted", inputs["granted"].clone());
+        let inputs = inputs.as_object().unwrap().clone();
+        let one = inputs.into_iter().fold(one, |one, (name, value)| one.set(&format!("inputs.{name}"), value));
+        let ended = ns.accepts(one.connects(name).connects(inside).limit("memory", "128Mi")).completes();
+        eprintln!("{:#}", ended.object["status"]["denials"]);
+        serde_json::from_value(ended.result().clone()).unwrap()
+    });
+    eprintln!("CONFINED {answers:#?}\n{} reached {reached:?}", reached.len());
+    assert_eq!(reached, BTreeSet::from(["granted".to_owned()]), "{answers:#?}");
+}
