@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use ccos_profile::{End, place};
+use ccos_profile::{End, ProcessCreation, place};
 use thiserror::Error;
 
 use crate::canary::SharedMemory;
@@ -121,6 +121,8 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
         environment.remove(RESULT_VARIABLE);
     }
     let texts: Vec<_> = environment.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+    #[cfg(feature = "sabotage")]
+    let texts = crate::kernel::sabotage::environment(texts);
     let no_text = || PrepareError::Command { program: request.program.clone(), found: "NUL".to_owned() };
     // By its listed name: programs look at argv[0] and at the name that they were found by.
     let started = Command::new(request.program.as_str(), &request.arguments, &texts).ok_or_else(no_text)?;
@@ -149,11 +151,25 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             limits,
             working_dir: request.working_dir.clone(),
             landlock: confined.landlock,
-            filters: syscalls::compile(request.process_creation, confined.namespaces)?,
+            filters: syscalls::compile(filtered(request.process_creation), confined.namespaces)?,
         },
         command: started,
+        #[cfg(not(feature = "sabotage"))]
         cpu_time: request.cpu_time,
+        #[cfg(feature = "sabotage")]
+        cpu_time: crate::kernel::sabotage::time("cpu-time", request.cpu_time),
+        cpu_millis: request.cpu_millis,
     })
+}
+
+#[cfg(not(feature = "sabotage"))]
+const fn filtered(creation: ProcessCreation) -> ProcessCreation {
+    creation
+}
+
+#[cfg(feature = "sabotage")]
+fn filtered(creation: ProcessCreation) -> ProcessCreation {
+    if crate::kernel::sabotage::is_without("processes") { ProcessCreation::Allowed } else { creation }
 }
 
 /// What depends on the kind of confinement.
