@@ -133,6 +133,12 @@ impl Client {
             .limit("memory", "192Mi")
             // A small share of the CPU comes late, by up to a tenth of a second.
             .limit("cpu", "1");
+        // The authority, where no argument of the client's says it.
+        let one = match self.name {
+            "node" => one.variable("NODE_EXTRA_CA_CERTS", "/ca/ca.pem"),
+            "go" => one.variable("SSL_CERT_FILE", "/ca/ca.pem"),
+            _ => one,
+        };
         if self.programs.is_empty() {
             return one;
         }
@@ -173,6 +179,8 @@ fn grants(ns: &Namespace, authority: &Authority, servers: &[&Server]) {
         .reads("/usr/share/nodejs")
         .writes("/work/**")
         .commands("/usr/**")
+        .environment("NODE_EXTRA_CA_CERTS")
+        .environment("SSL_CERT_FILE")
         .processes()
         .set("limits.cpu", "1");
     ns.apply(context.set("permissions.network.outbound", json!([{"host": NAME, "ports": ports}])));

@@ -128,7 +128,8 @@ fn a_header_is_added_for_its_host_and_the_code_has_no_way_to_it() {
     assert!(result["files"].as_u64().unwrap() > 100, "it looked: {result}");
     let heard = std::mem::take(&mut *server.heard.lock().unwrap());
     assert!(heard.contains("GET /v1/items?all=1 HTTP/1.1"), "{heard}");
-    let values: Vec<&str> = heard.lines().filter(|line| line.to_ascii_lowercase().starts_with("authorization:")).collect();
+    let values: Vec<&str> =
+        heard.lines().filter(|line| line.to_ascii_lowercase().starts_with("authorization:")).collect();
     assert_eq!(values, [format!("authorization: {VALUE}")], "{heard}");
 
     ask("elsewhere", "/v1/../admin");

@@ -81,7 +81,12 @@ impl Secrets for Values {
 }
 
 /// A proxy whose execution has a credential for `/v1` of `a.test`.
-async fn proxy(origin: &Origin, authority: &[u8], value: Option<&'static str>, without: Option<Check>) -> (std::net::SocketAddr, Known) {
+async fn proxy(
+    origin: &Origin,
+    authority: &[u8],
+    value: Option<&'static str>,
+    without: Option<Check>,
+) -> (std::net::SocketAddr, Known) {
     let known = Known::default();
     let port = origin.port;
     known.add(
@@ -133,9 +138,15 @@ async fn plain_requests_go_on_by_tls_with_the_header_and_the_client_does_not_see
 #[tokio::test]
 async fn a_path_that_a_server_could_read_as_another_one_gets_no_header() {
     for (without, sent) in [(None, false), (Some(Check::Prefix), true)] {
-        for path in
-            ["/v1/../admin", "/v1/%2e%2e/admin", "/v1//admin", "/v1/..%2fadmin", "/v1/..;/admin", "/v10", "/v1/%252e%252e/admin"]
-        {
+        for path in [
+            "/v1/../admin",
+            "/v1/%2e%2e/admin",
+            "/v1//admin",
+            "/v1/..%2fadmin",
+            "/v1/..;/admin",
+            "/v10",
+            "/v1/%252e%252e/admin",
+        ] {
             let origin = origin("a.test").await;
             let (address, _) = proxy(&origin, &origin.authority, Some(VALUE), without).await;
             let mut stream = connect(address, TOKEN, &format!("a.test:{}", origin.port)).await.unwrap();

@@ -93,8 +93,7 @@ async fn the_bound_on_bytes_is_kept_each_way_by_all_connections_together() {
 
 /// A server that sends for ever, and one that hears until the end, and says how long that took. Their ports.
 async fn endless() -> (u16, u16, tokio::sync::mpsc::UnboundedReceiver<Duration>) {
-    let (source, sink) =
-        (TcpListener::bind((WORLD, 0)).await.unwrap(), TcpListener::bind((WORLD, 0)).await.unwrap());
+    let (source, sink) = (TcpListener::bind((WORLD, 0)).await.unwrap(), TcpListener::bind((WORLD, 0)).await.unwrap());
     let ports = (source.local_addr().unwrap().port(), sink.local_addr().unwrap().port());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = source.accept().await {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use ccos_audit::event::{
-    Cause, Change, Decision, End, LISTED, LONGEST_DECISION, LONGEST_DENIALS, Object, Outcome, Receipt, References, Registration,
-    Requester, Retry, Start, Stop, Wait,
+    Cause, Change, Decision, End, LISTED, LONGEST_DECISION, LONGEST_DENIALS, Object, Outcome, Receipt, References,
+    Registration, Requester, Retry, Start, Stop, Wait,
 };
 use ccos_audit::verify::{Expected, Finished};
 use ccos_audit::{Event, Level};

@@ -128,8 +128,11 @@ fn the_end_has_what_was_refused_as_far_as_it_fits() {
         count,
         first_seen: Time(now()),
     };
-    let status =
-        CapabilityExecutionStatus { denials: (1..=32).map(denial).collect(), denied_more: Some(5), ..Default::default() };
+    let status = CapabilityExecutionStatus {
+        denials: (1..=32).map(denial).collect(),
+        denied_more: Some(5),
+        ..Default::default()
+    };
     let end = |level| {
         let end = End::new(EndReason::Completed, "exit status 0");
         match record::end(&execution(), &status, &end, &keys(), level) {
