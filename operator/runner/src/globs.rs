@@ -285,8 +285,7 @@ impl Search<'_> {
                 (Kind::Folder, List::Programs) if glob.is_folder() => self.walk(glob, of, &child, next, found)?,
                 // A folder is no program, but some may be below it.
                 (Kind::Folder, List::Programs) => self.walk(glob, of, &child, glob.unmet(next), found)?,
-                (Kind::Missing, _) => {}
-                (Kind::Other, List::Programs) => {}
+                (Kind::Missing, _) | (Kind::Other, List::Programs) => {}
                 (_, _) if !is_met => {}
                 (Kind::Link, _) => {
                     self.count(glob)?;
