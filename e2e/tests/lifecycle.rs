@@ -208,7 +208,7 @@ fn what_was_cancelled_keeps_its_log_and_its_usage() {
         one.desire("Cancelled");
         let ended = one.ends(EndReason::Cancelled);
         let (cpu, wall) = (ended.time("cpuTime"), ended.time("wallTime"));
-        assert!(cpu > Duration::from_millis(1) && wall < Duration::from_secs(60), "{cpu:?} {wall:?}");
+        assert!(cpu > Duration::from_millis(1) && wall < Duration::from_mins(1), "{cpu:?} {wall:?}");
         assert!(!ended.object["status"]["enforcement"].as_array().unwrap().is_empty(), "{ended:#?}");
         let pod = until("its pod has ended", 30, || {
             let pod = ns.get(&format!("pod/{}", one.child()));
@@ -225,7 +225,7 @@ fn a_context_that_expires_leaves_the_log_of_what_it_ends() {
     ns.apply(context("analysts").set("expiry", json!({"type": "After", "after": "12s"})));
     let one = ns.accepts(execution("late").shell(HALF));
     let ended = one.ends(EndReason::ContextExpired);
-    assert!(ended.time("wallTime") < Duration::from_secs(60), "{ended:#?}");
+    assert!(ended.time("wallTime") < Duration::from_mins(1), "{ended:#?}");
     assert_eq!(ns.kubectl(["logs", &one.child()]), "half of it\n");
 }
 

@@ -298,7 +298,7 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
 /// What the proof asks the relay for: one name, if there is one, and a port that nobody may connect to.
 fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
     let mut names = order.names.clone();
-    let named = match names.sample() {
+    let asked = match names.sample() {
         Some((name, address)) => {
             let question = dns::question(&name).ok_or(PrepareError::NoName)?;
             Some(Named { name, address, question })
@@ -306,9 +306,9 @@ fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
         None => None,
     };
     let of_block = || blocks::addresses(names.blocks()).first().map(|first| first.address);
-    let address = named.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
+    let address = asked.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
     let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
-    Ok(Outbound { named, closed: SocketAddr::from((address, closed)) })
+    Ok(Outbound { named: asked, closed: SocketAddr::from((address, closed)) })
 }
 
 /// What must be out of reach. An address that may be connected to is the loopback's own, and shows nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ccos_crds::execution::{EnvVar, InputFrom};
 use ccos_crds::permissions::KeyRef;
 use ccos_crds::security_context::Volume as ContextVolume;
-use ccos_policy::{Isolation, PathPattern, Permissions, ProcessCreation};
+use ccos_policy::{Isolation, List, PathPattern, Permissions, ProcessCreation};
 use ccos_profile::{Files, Globs, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
@@ -49,7 +49,6 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         execute: paths(&permissions.filesystem.execute),
         blocked: paths(&permissions.filesystem.blocked),
     };
-    let globs = all_globs(permissions);
     let (folders, programs): (Vec<_>, Vec<_>) = permissions.system.commands.iter().partition(|path| path.is_folder());
     let (programs, program_folders) = (paths(programs), paths(folders));
     let lists = [&files.read, &files.write, &files.execute, &programs, &program_folders];
@@ -104,7 +103,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         command: capability.command.clone().unwrap_or_default(),
         working_dir: capability.working_dir.clone(),
         files,
-        globs,
+        globs: globs_of(permissions),
         volumes: volumes
             .iter()
             .map(|volume| Volume {
@@ -189,18 +188,17 @@ pub(super) fn config_map(order: Order<'_>, text: String) -> ConfigMap {
     }
 }
 
-fn all_globs(permissions: &Permissions) -> Globs {
+/// Patterns that are no literal paths, for the runner to expand.
+fn globs_of(permissions: &Permissions) -> Globs {
+    let globs = |patterns: &List<PathPattern>| -> Vec<String> {
+        patterns.iter().filter(|pattern| pattern.literal().is_none()).map(ToString::to_string).collect()
+    };
     Globs {
         read: globs(&permissions.filesystem.read),
         execute: globs(&permissions.filesystem.execute),
         blocked: globs(&permissions.filesystem.blocked),
         programs: globs(&permissions.system.commands),
     }
-}
-
-/// Patterns that are no literal paths.
-fn globs<'a>(patterns: impl IntoIterator<Item = &'a PathPattern>) -> Vec<String> {
-    patterns.into_iter().filter(|pattern| pattern.literal().is_none()).map(ToString::to_string).collect()
 }
 
 /// Literal paths, with all below them.

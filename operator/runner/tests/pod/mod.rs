@@ -25,6 +25,10 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// What is to run.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that a test may ask for, and none depends on another"
+)]
 pub(crate) struct Pod {
     name: String,
     profile: Value,

@@ -33,7 +33,7 @@ impl fmt::Display for Untold {
 
 /// An isolation, and what its pods told.
 pub(super) struct Isolation<'a> {
-    pub(super) isolation: ccos_policy::Isolation,
+    pub(super) name: ccos_policy::Isolation,
     pub(super) profile: &'a IsolationProfile,
     pub(super) kernels: &'a [String],
     pub(super) looks: Told,
@@ -78,7 +78,7 @@ impl Isolation<'_> {
     }
 
     fn check(&self, what: &str) -> String {
-        format!("probe of isolation {}: {what}", self.isolation)
+        format!("probe of isolation {}: {what}", self.name)
     }
 
     fn untold(&self, what: &str, why: &Untold) -> Line {
@@ -96,7 +96,7 @@ impl Isolation<'_> {
 
     /// The profile says what is not so.
     fn lie(&self, what: &str, found: &str, value: &str) -> Line {
-        let advice = format!("mend the nodes, or say so: helm upgrade … --set isolations.{}.{value}", self.isolation);
+        let advice = format!("mend the nodes, or say so: helm upgrade … --set isolations.{}.{value}", self.name);
         Line::new(self.check(what), State::Fail, found, &advice)
     }
 
@@ -106,7 +106,7 @@ impl Isolation<'_> {
         let is_gvisor = kernel.contains("gvisor") && seen.gvisor_log;
         let is_nodes = self.kernels.iter().any(|one| one == kernel);
         let advice = "look at the handler of its RuntimeClass in the nodes' containerd configuration";
-        match self.isolation {
+        match self.name {
             ccos_policy::Isolation::GVisor if is_gvisor => {
                 Line::ok(check, format!("is gVisor's: {kernel}, and its log says so"))
             }
@@ -151,7 +151,7 @@ impl Isolation<'_> {
     }
 
     fn policies(&self, seen: &Seen) -> Line {
-        let check = format!("enforcement of NetworkPolicies, isolation {}", self.isolation);
+        let check = format!("enforcement of NetworkPolicies, isolation {}", self.name);
         let denied = match &self.denied {
             Ok(seen) => seen.canary.as_ref(),
             Err(why) => return Line::new(check, State::Unknown, format!("the pod under a policy: {why}"), ""),
@@ -240,29 +240,29 @@ mod tests {
     ) -> Vec<(String, State)> {
         let profile = profile(text);
         let kernels = ["6.18.0".to_owned()];
-        let told = Isolation { isolation, profile: &profile, kernels: &kernels, looks, denied, annotated };
+        let told = Isolation { name: isolation, profile: &profile, kernels: &kernels, looks, denied, annotated };
         let lines = told.lines();
         assert!(!lines.is_empty());
         let short = |check: &str| check.rsplit([':', ',']).next().unwrap_or_default().trim().to_owned();
         lines.into_iter().filter(|line| line.state != State::Ok).map(|line| (short(&line.check), line.state)).collect()
     }
 
-    fn denied(seen: Seen) -> Told {
-        Ok(Seen { canary: canary(None), ..seen })
+    fn denied(seen: Seen) -> Seen {
+        Seen { canary: canary(None), ..seen }
     }
 
     #[test]
     fn what_is_promised_and_seen_is_well() {
         use ccos_policy::Isolation::{Container, GVisor};
-        assert_eq!(faults(GVisor, GVISOR, Ok(gvisor()), denied(gvisor()), Some(Ok(gvisor()))), []);
-        assert_eq!(faults(Container, CONTAINER, Ok(node()), denied(node()), None), []);
+        assert_eq!(faults(GVisor, GVISOR, Ok(gvisor()), Ok(denied(gvisor())), Some(Ok(gvisor()))), []);
+        assert_eq!(faults(Container, CONTAINER, Ok(node()), Ok(denied(node())), None), []);
     }
 
     #[test]
     fn each_lie_of_a_profile_is_found() {
         use ccos_policy::Isolation::{Container, GVisor, Kata};
         let failed = |what: &str| vec![(what.to_owned(), State::Fail)];
-        let told = |isolation, text, seen: Seen| faults(isolation, text, Ok(seen.clone()), denied(seen), None);
+        let told = |isolation, text, seen: Seen| faults(isolation, text, Ok(seen.clone()), Ok(denied(seen)), None);
         assert_eq!(told(GVisor, GVISOR, node()), failed("kernel"));
         // A node's kernel that calls itself so.
         assert_eq!(told(GVisor, GVISOR, Seen { gvisor_log: false, ..gvisor() }), failed("kernel"));
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn what_nobody_can_tell_is_not_well() {
         use ccos_policy::Isolation::{Container, GVisor};
-        let cut_off = denied(node());
+        let cut_off = Ok(denied(node()));
         let unknown = |what: &str| vec![(what.to_owned(), State::Unknown)];
         assert_eq!(
             faults(Container, CONTAINER, cut_off.clone(), cut_off.clone(), None),
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn an_annotation_that_reaches_the_runtime_is_a_warning() {
         let passed = Some(Ok(Seen { filtered: true, ..gvisor() }));
-        let faults = faults(ccos_policy::Isolation::GVisor, GVISOR, Ok(gvisor()), denied(gvisor()), passed);
+        let faults = faults(ccos_policy::Isolation::GVisor, GVISOR, Ok(gvisor()), Ok(denied(gvisor())), passed);
         assert_eq!(faults, [("annotations".to_owned(), State::Warn)]);
     }
 }

@@ -23,7 +23,7 @@ pub(super) use judge::{Told, Untold};
 use pods::Shape;
 
 /// From the creation of a pod to its end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 /// For taking all away.
 const CLEAN: Duration = Duration::from_secs(30);
@@ -106,7 +106,7 @@ impl Probing<'_> {
         let mut lines = Vec::new();
         for ((isolation, [looks, denied, annotated]), (_, profile)) in pods.into_iter().zip(&self.isolations) {
             let told = judge::Isolation {
-                isolation,
+                name: isolation,
                 profile,
                 kernels: &self.kernels,
                 looks: place.told(looks).await,
@@ -133,13 +133,12 @@ struct Place {
 impl Place {
     async fn find(client: &Client, given: Option<&str>) -> Result<Self, String> {
         let run = pods::run();
-        let namespace = match given {
-            Some(name) => name.to_owned(),
-            None => {
-                let made =
-                    Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &pods::namespace(&run)).await;
-                made.map_err(|error| format!("cannot make a namespace for the probes: {error}"))?.name_any()
-            }
+        let namespace = if let Some(name) = given {
+            name.to_owned()
+        } else {
+            let all = Api::<Namespace>::all(client.clone());
+            let made = all.create(&PostParams::default(), &pods::namespace(&run)).await;
+            made.map_err(|error| format!("cannot make a namespace for the probes: {error}"))?.name_any()
         };
         let place = Self { client: client.clone(), namespace, is_ours: given.is_none(), run };
         let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), &place.namespace);
