@@ -59,6 +59,7 @@ pub struct Ports {
 }
 
 /// An answer to a claim.
+#[derive(Clone, Copy)]
 pub(crate) struct Given {
     number: u64,
     open: u32,

@@ -28,3 +28,4 @@ pub mod pump;
 pub mod resolve;
 pub mod serve;
 mod shown;
+pub mod upstream;

@@ -16,6 +16,7 @@ use ccos_egress::metrics::Metrics;
 use ccos_egress::originate::Originate;
 use ccos_egress::resolve::Dns;
 use ccos_egress::serve::{Bounds, Proxy, serve};
+use ccos_egress::upstream::Upstream;
 use ccos_policy::Cidr;
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -51,6 +52,12 @@ struct Args {
     /// are left out.
     #[arg(long = "authorities", value_name = "FILE")]
     authorities: Vec<PathBuf>,
+    /// A proxy that all connections go by, by HTTP CONNECT and by address.
+    #[arg(long, value_name = "HOST:PORT")]
+    upstream: Option<String>,
+    /// The file with what that proxy is told as Proxy-Authorization.
+    #[arg(long, value_name = "FILE", requires = "upstream")]
+    upstream_authorization: Option<PathBuf>,
     /// Blocks of addresses of pods, services and nodes: out of reach, whatever grants them.
     #[arg(long = "cluster-cidr", value_name = "CIDR")]
     cluster: Vec<Cidr>,
@@ -88,6 +95,10 @@ enum StartError {
     Client(#[source] kube::Error),
     #[error("cannot use the authorities of --authorities")]
     Authorities(#[source] std::io::Error),
+    #[error("cannot read --upstream-authorization")]
+    UpstreamAuthorization(#[source] std::io::Error),
+    #[error("--upstream {0:?}: {1}")]
+    Upstream(String, &'static str),
     #[error("the kernel gives no random bytes")]
     Random(#[source] std::io::Error),
     #[error("cannot read which name servers there are")]
@@ -157,7 +168,12 @@ async fn run(args: Args) -> Result<(), StartError> {
         drain: Duration::from_secs(args.drain_seconds),
     };
     let dns = Dns::new(&args.nameservers).map_err(StartError::Resolver)?;
-    let proxy = Proxy::among(cluster, dns, Arc::clone(&fleet), ranges(&args), bounds, metrics).originates(originate);
+    let upstream = upstream(&args)?;
+    let mut proxy =
+        Proxy::among(cluster, dns, Arc::clone(&fleet), ranges(&args), bounds, metrics).originates(originate);
+    if let Some(upstream) = upstream {
+        proxy = proxy.behind(upstream);
+    }
     let listener = listen(args.listen).await?;
     info!(address = %args.listen, "serves");
     let stop = async {
@@ -187,6 +203,15 @@ fn originate(files: &[PathBuf], client: kube::Client) -> std::io::Result<Origina
         }
     }
     Originate::new(&authorities, Arc::new(OfApi::new(client)))
+}
+
+/// The proxy before the world, if there is one.
+fn upstream(args: &Args) -> Result<Option<Upstream>, StartError> {
+    let Some(text) = &args.upstream else { return Ok(None) };
+    let file = args.upstream_authorization.as_ref();
+    let value = file.map(std::fs::read_to_string).transpose().map_err(StartError::UpstreamAuthorization)?;
+    let upstream = Upstream::parse(text, value.map(|value| value.trim_end().to_owned()));
+    upstream.map(Some).map_err(|why| StartError::Upstream(text.clone(), why))
 }
 
 /// A name for this process that no other one ever has.

@@ -39,6 +39,6 @@ impl Pin for Alone {
     }
 
     async fn lost(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -28,6 +28,7 @@ use crate::pin::{Alone, Pin};
 use crate::pump::{End, Tunnel, pump};
 use crate::resolve::Resolve;
 use crate::shown::escaped;
+use crate::upstream::Upstream;
 
 /// Characters of a target or a message in the log.
 const MAX_SHOWN: usize = 512;
@@ -61,6 +62,7 @@ pub struct Proxy<I, R, P = Alone> {
     resolve: R,
     pin: P,
     originate: Option<Originate>,
+    upstream: Option<Upstream>,
     ranges: Ranges,
     bounds: Bounds,
     metrics: Metrics,
@@ -108,6 +110,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             resolve,
             pin,
             originate: None,
+            upstream: None,
             ranges,
             bounds,
             metrics,
@@ -122,6 +125,13 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
     #[must_use]
     pub fn originates(mut self, originate: Originate) -> Self {
         self.originate = Some(originate);
+        self
+    }
+
+    /// The same, whose connections all go by way of another proxy.
+    #[must_use]
+    pub fn behind(mut self, upstream: Upstream) -> Self {
+        self.upstream = Some(upstream);
         self
     }
 

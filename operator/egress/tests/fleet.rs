@@ -130,7 +130,7 @@ impl Cluster {
         let me = uid.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
-            .on_thread_start(move || ME.with(|name| *name.borrow_mut() = me.clone()))
+            .on_thread_start(move || ME.with(|name| name.borrow_mut().clone_from(&me)))
             .enable_all()
             .build()
             .unwrap();
@@ -149,7 +149,7 @@ impl Cluster {
         self.list.lock().unwrap().push(seen);
         let (list, ear, of) = (Arc::clone(&self.list), Arc::clone(&hears), known.clone());
         runtime.spawn(async move {
-            let links = bind(address, ports.links).await;
+            let links = bind(address, ports.links);
             tokio::spawn(link::answer(links, Arc::clone(&fleet)));
             let listed = Arc::clone(&fleet);
             tokio::spawn(async move {
@@ -169,7 +169,7 @@ impl Cluster {
             if let Some(check) = without {
                 proxy = proxy.without(check);
             }
-            serve(bind(address, ports.proxy).await, Arc::new(proxy), async move {
+            serve(bind(address, ports.proxy), Arc::new(proxy), async move {
                 if stopped.await.is_err() {
                     std::future::pending::<()>().await;
                 }
@@ -234,7 +234,7 @@ impl Cluster {
     }
 }
 
-async fn bind(address: IpAddr, port: u16) -> TcpListener {
+fn bind(address: IpAddr, port: u16) -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(SocketAddr::new(address, port)).unwrap();

@@ -22,10 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Values that are remembered.
 const MAX: usize = 1024;
 
+/// A namespace, and a key of a Secret there.
+type Place = (String, SecretKey);
+
+/// When a value was told, and the value.
+type Known = (Instant, Vec<u8>);
+
 /// Asks the API server.
 pub struct OfApi {
     client: Client,
-    known: Mutex<HashMap<(String, SecretKey), (Instant, Vec<u8>)>>,
+    known: Mutex<HashMap<Place, Known>>,
 }
 
 impl OfApi {

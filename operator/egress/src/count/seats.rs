@@ -29,6 +29,17 @@ struct State {
     open: u32,
     /// Open at other replicas, by the UID of their pod; never more than this, since they open no more.
     elsewhere: Vec<(String, u32)>,
+    /// What was told of those that ended before all others had answered.
+    early: Vec<(String, u32)>,
+}
+
+impl State {
+    fn lower(&mut self, at: &str, open: u32) {
+        for (_, known) in self.elsewhere.iter_mut().filter(|(peer, _)| peer == at) {
+            *known = open.min(*known);
+        }
+        self.elsewhere.retain(|(_, open)| *open > 0);
+    }
 }
 
 impl Seats {
@@ -100,6 +111,9 @@ impl Seats {
         }
         state.held = true;
         state.elsewhere = elsewhere;
+        for (peer, open) in std::mem::take(&mut state.early) {
+            state.lower(&peer, open);
+        }
         state.elsewhere.retain(|(_, open)| *open > 0);
         true
     }
@@ -110,6 +124,7 @@ impl Seats {
         state.held = false;
         state.generation += 1;
         state.elsewhere.clear();
+        state.early.clear();
         state.open
     }
 
@@ -122,10 +137,13 @@ impl Seats {
     /// Another replica has so many left. More than before is not believed: it promised to open none.
     pub fn left(&self, at: &str, open: u32) {
         let mut state = self.state();
-        for (_, known) in state.elsewhere.iter_mut().filter(|(peer, _)| peer == at) {
-            *known = open.min(*known);
+        if state.held {
+            state.lower(at, open);
+        } else {
+            // One for each other replica: the last one counts.
+            state.early.retain(|(peer, _)| peer != at);
+            state.early.push((at.to_owned(), open));
         }
-        state.elsewhere.retain(|(_, open)| *open > 0);
     }
 
     /// Whether another replica has some, as far as is known here.
@@ -157,6 +175,14 @@ mod tests {
         assert!(seats.has_left("other"));
         seats.back();
         assert_eq!((seats.take(), seats.take()), (Ok(()), Err(NoSeat::Full)));
+    }
+
+    #[test]
+    fn what_ends_while_the_last_one_is_asked_is_not_forgotten() {
+        let seats = Seats::new(1);
+        seats.left("other", 0);
+        assert!(seats.hold(seats.generation(), at("other", 1)));
+        assert_eq!(seats.take(), Ok(()));
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             let again = self.addresses(&host).await?;
             again.into_iter().map(|address| Vetted::unvetted(SocketAddr::new(address, request.port))).collect()
         };
-        let server = dial(&vetted, self.bounds.dial).await.map_err(|refusal| {
+        let server = self.dial(&vetted).await.map_err(|refusal| {
             let what = if refusal == Refusal::TimedOut { "does not answer" } else { "refuses the connection" };
             Refused::new(refusal, format!("{host}:{} {what}", request.port))
         })?;
@@ -86,6 +86,13 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             }
             Err(NoSeat::Full) => Ok(None),
         }
+    }
+
+    async fn dial(&self, to: &[Vetted]) -> Result<TcpStream, Refusal> {
+        let Some(upstream) = &self.upstream else { return dial(to, self.bounds.dial).await };
+        let at = self.addresses(&upstream.host).await.map_err(|refused| refused.refusal)?;
+        let at: Vec<SocketAddr> = at.into_iter().map(|address| SocketAddr::new(address, upstream.port)).collect();
+        upstream.dial(&at, to, self.bounds.dial).await
     }
 
     /// The host's addresses that may be dialled.
