@@ -55,7 +55,6 @@ const READS: &[&str] = &[
     // Process 1, which is of the same user.
     "open:/proc/1/environ",
     "open:/proc/1/maps",
-    "open:/proc/1/mem",
     "list:/proc/1/fd",
     "list:/proc/1/root",
     "list:/proc/1/cwd",
@@ -81,7 +80,6 @@ const READS: &[&str] = &[
     "symlink:/shared/link>/etc/shadow",
     // Processes.
     "fork",
-    "vfork",
     "spawn:/app/other",
     "spawn:/app/attack",
     // The network.
@@ -173,8 +171,8 @@ const IN_THE_POD: &[&str] = &[
     "socketpair:2",  // datagrams
     "listen:0.0.0.0:8080",
     "bind:0.0.0.0:5353",
-    "loopback",
     "init:nice",
+    "open:/proc/1/mem",      // of which gVisor shows nobody another's
     "syscall:434,1,0",       // pidfd_open
     "syscall:141,0,1,19",    // setpriority of process 1
     "syscall:251,1,1,24583", // ioprio_set of process 1
