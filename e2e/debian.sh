@@ -1,5 +1,5 @@
 # Root file systems of images from Debian's packages, not installed on this machine (sourced, not run).
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 apt_() { apt-get -qq -o APT::Sandbox::User=root "$@"; }
 

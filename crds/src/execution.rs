@@ -84,7 +84,8 @@ pub struct CapabilityExecutionSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
-    /// `Suspended` works before the start only; `Cancelled` is final. Absent: `Running`.
+    /// `Suspended` works before the start only; `Cancelled` is final: what runs is told to stop, and its log,
+    /// its usage and what it was refused are kept. Absent: `Running`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired_state: Option<DesiredState>,
 }
@@ -291,10 +292,12 @@ pub struct ConfigMapRef {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// CPU time of the whole process tree.
+    /// CPU time of the whole process tree: never less than there was; in a sandbox, up to the share of two periods (200 ms)
+    /// more, and what its threads waited for a busy node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_time: Option<Duration>,
-    /// Largest resident memory of one process.
+    /// The most memory that counted against the limit, with the sandbox's own; where neither the sandbox nor a cgroup tells,
+    /// the largest resident memory of one process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<Quantity>,
     /// From start to end.

@@ -36,8 +36,9 @@ pub struct Permissions {
 #[serde(rename_all = "camelCase")]
 pub struct Filesystem {
     /// Paths that may be read; a folder may be listed. `/data` is that path and all below it, and so is `/data/**`;
-    /// `/data/*.csv` is each such file, and if there is a folder of such a name, all below it. In this release only contexts
-    /// may have wildcards; what is required names each path, or ends in `/**`.
+    /// `/data/*.csv` is each such file, and if there is a folder of such a name, all below it. A context may have any
+    /// wildcards. What is required with others than a trailing `/**` is expanded once, before the start, to at most 1,024
+    /// paths: so only where files don't change, in the image and in read-only volumes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub read: Option<Vec<String>>,
@@ -50,7 +51,8 @@ pub struct Filesystem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub execute: Option<Vec<String>>,
-    /// Out of reach; wins over all of the above.
+    /// Out of reach; wins over all of the above. With wildcards, what is required is expanded once, as in `read`: only in
+    /// the image, and not in `Container`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub blocked: Option<Vec<String>>,
@@ -238,7 +240,8 @@ pub struct Environment {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ipc {
-    /// Unix sockets, by path as in `filesystem`.
+    /// Unix sockets, by path as in `filesystem`. A sandbox lets none of the node's or of other pods' through, so only the
+    /// execution's own can be required, in `/tmp`, `/dev/shm` and what only it writes; it may connect to those without.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 1024)))]
     pub connect: Option<Vec<String>>,

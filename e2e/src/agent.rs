@@ -1,7 +1,7 @@
 //! The network policy engine of the local cluster, held still.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::cluster;
 
@@ -17,7 +17,8 @@ pub struct Stopped(());
 #[track_caller]
 pub fn stop() -> Stopped {
     let later = format!("sleep {AT_MOST_SECONDS}; {}", script("CONT"));
-    Command::new("setsid").args(["sh", "-c", &later]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let apart = "setsid sh -c \"$1\" </dev/null >/dev/null 2>&1 &";
+    assert!(Command::new("sh").args(["-c", apart, "sh", &later]).status().unwrap().success());
     signal("STOP");
     Stopped(())
 }

@@ -33,6 +33,26 @@ fn holds(ns: &Namespace, execution: Execution, attacks: &[(&str, &str)]) {
 }
 
 #[test]
+fn a_glob_grants_what_is_like_it_and_nothing_beside() {
+    let ns = namespace("contained-globs");
+    ns.apply(data().reads("/data/**").reads("/etc/**"));
+    holds(
+        &ns,
+        contained("like").reads("/data/o*").reads("/etc/*i*"),
+        &[
+            ("open:/data/open", "open"),
+            ("open:/data/private", "EACCES"),
+            ("open:/etc/visible", "image"),
+            ("open:/etc/shadow", "EACCES"),
+            // Like it by its name, and leads out.
+            ("open:/etc/alias", "EACCES"),
+        ],
+    );
+    ns.rejects(contained("unlike").reads("/data").blocks("/data/p*"))
+        .with(Reason::Unenforceable, "requires.permissions.filesystem.blocked[0]");
+}
+
+#[test]
 fn nothing_but_what_is_granted_is_in_reach() {
     let ns = namespace("contained");
     ns.apply(data().reads("/data/**").reads("/etc/**"));

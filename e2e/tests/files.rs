@@ -61,6 +61,37 @@ fn code_reads_what_it_requires_and_nothing_else_of_what_its_context_grants() {
 }
 
 #[test]
+fn a_glob_shows_what_is_like_it_and_nothing_beside() {
+    let ns = namespace("globs");
+    ns.apply(data().reads("/data/**").reads("/usr/**").reads("/etc/**"));
+    answers(
+        &ns,
+        execution("like").reads("/data/o*").reads("/usr/share/zoneinfo/Europe/P*").blocks("/data/other"),
+        &[
+            ("open /data/open", json!("open")),
+            ("open /data/private", json!("ENOENT")),
+            // Like it, and blocked.
+            ("open /data/other", json!("ENOENT")),
+            ("open /data/..data/private", json!("ENOENT")),
+            ("write /data/new", json!("EROFS")),
+        ],
+    );
+    answers(
+        &ns,
+        execution("unlike").blocks("/usr/lib/python3*/q?opri.p*"),
+        &[
+            ("exists /usr/lib/python3.11/pty.py", json!("yes")),
+            ("exists /usr/lib/python3.11/quopri.py", json!("ENOENT")),
+        ],
+    );
+    ns.apply(
+        data().volume("cache", "/cache", json!({"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})).reads("/**"),
+    );
+    ns.rejects(execution("changing").reads("/cache/*.csv"))
+        .with(Reason::Unenforceable, "requires.permissions.filesystem.read[0]");
+}
+
+#[test]
 fn nothing_of_the_runner_the_pod_or_the_node_is_in_reach() {
     let ns = namespace("outside");
     ns.apply(context("analysts"));

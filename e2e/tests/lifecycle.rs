@@ -8,7 +8,7 @@
     reason = "tests and their helpers"
 )]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ccos_e2e::fixture::{Fixture as _, pod, yaml};
 use ccos_e2e::running::child;
@@ -189,6 +189,44 @@ fn cancelled_ends_what_runs_and_what_waits() {
     assert_eq!(ns.ever("pods").len(), 1);
     // Its place is free again.
     ns.accepts(execution("next")).completes();
+}
+
+const HALF: &str = "echo half of it; while true; do :; done";
+
+/// What was printed until then, and what was used.
+#[test]
+fn what_was_cancelled_keeps_its_log_and_its_usage() {
+    let ns = namespace("kept-log");
+    ns.apply(context("analysts"));
+    let isolations = ["GVisor", "Container"];
+    let spins = |isolation: &&str| execution(&isolation.to_lowercase()).shell(HALF).set("isolation", *isolation);
+    let running: Vec<_> = isolations.iter().map(|isolation| ns.accepts(spins(isolation))).collect();
+    for one in running {
+        one.starts();
+        let log = || ns.kubectl(["logs", &one.child()]);
+        until("it has printed", 30, || (log() == "half of it\n").then_some(()));
+        one.desire("Cancelled");
+        let ended = one.ends(EndReason::Cancelled);
+        let (cpu, wall) = (ended.time("cpuTime"), ended.time("wallTime"));
+        assert!(cpu > Duration::from_millis(1) && wall < Duration::from_secs(60), "{cpu:?} {wall:?}");
+        assert!(!ended.object["status"]["enforcement"].as_array().unwrap().is_empty(), "{ended:#?}");
+        let pod = until("its pod has ended", 30, || {
+            let pod = ns.get(&format!("pod/{}", one.child()));
+            (pod["status"]["phase"] == "Failed").then_some(pod)
+        });
+        assert_eq!(pod["metadata"]["deletionTimestamp"], json!(null));
+        assert_eq!(log(), "half of it\n");
+    }
+}
+
+#[test]
+fn a_context_that_expires_leaves_the_log_of_what_it_ends() {
+    let ns = namespace("expired-log");
+    ns.apply(context("analysts").set("expiry", json!({"type": "After", "after": "12s"})));
+    let one = ns.accepts(execution("late").shell(HALF));
+    let ended = one.ends(EndReason::ContextExpired);
+    assert!(ended.time("wallTime") < Duration::from_secs(60), "{ended:#?}");
+    assert_eq!(ns.kubectl(["logs", &one.child()]), "half of it\n");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-# Tries each way out of WAYS with a secret of its own, `secret-<way>-x`, and prints what came of it: "reached", "sent" where only the
-# world outside can tell, or how it was refused. inputs: the name and port that are granted, addresses and ports that are not.
+# Tries each way out of WAYS with a secret of its own, `<whose>-<way>-x`, and prints what came of it: "reached", "sent" where only the
+# world outside can tell, or how it was refused. inputs: whose secrets
+# they are, the name and port that are granted, addresses and ports that are not.
 import ctypes, errno, json, os, socket, stat, struct, urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ WAYS = {}
 
 
 def way(name, run, *arguments):
-    WAYS[name] = lambda: run(b"secret-" + name.encode() + b"-x", *arguments)
+    WAYS[name] = lambda: run(f"{inputs['whose']}-{name}-x".encode(), *arguments)
 
 
 def call(number, *arguments):
@@ -184,7 +185,7 @@ def ring(secret):
 
 
 def redirected(secret, target):
-    told = secret.decode().removeprefix("secret-")
+    told = secret.decode()[::-1]  # by which it is not the secret that the granted server was told
     urllib.request.urlopen(f"http://{granted}:{port}/redirect-to/{target}/{told}", timeout=3).read(16)
     return "reached"
 

@@ -235,6 +235,10 @@ pub struct Limits {
     pub file_descriptors: u64,
     /// Threads and processes of the workload, together.
     pub threads: u64,
+    /// Thousandths of a processor that the pod's quota gives, where the sandbox counts its CPU time without knowing of it;
+    /// absent: the count is right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_millis: Option<u64>,
 }
 
 /// What the runner says at the end, as the termination message.
@@ -317,7 +321,8 @@ pub enum End {
 pub struct Usage {
     /// CPU time, user and system, of the whole process tree, in milliseconds.
     pub cpu_time_millis: u64,
-    /// Largest resident set of one process, in bytes.
+    /// The most memory that counted against the pod's limit, in bytes, as far as the sandbox shows it; at least the
+    /// largest resident set of one process.
     pub peak_memory_bytes: u64,
     /// From the start of the workload to its end, in milliseconds.
     pub wall_time_millis: u64,

@@ -4,9 +4,12 @@
 //! for it. So two sums, and the larger counts: what was waited for (exact), and what was last seen of each process
 //! (misses at most one interval of each, but can't be lost by a parent that ignores its children). A process that
 //! lives for less than an interval under such a parent is in neither; wall time and the pod's CPU bound those.
+//!
+//! gVisor takes a thread that waits for its quota for one that runs, and counts up to three times too much (measured). What
+//! the quota can't have let through is not counted: see [`Quota`].
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -15,11 +18,50 @@ use crate::kernel::Kernel;
 /// `_SC_CLK_TCK`, in which Linux and gVisor write `/proc/PID/stat`.
 const TICK: Duration = Duration::from_millis(10);
 
+/// In which the kernel gives a group its share (`cpu.cfs_period_us`, as every runtime sets it).
+const PERIOD: Duration = Duration::from_millis(100);
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub struct Meter {
     alive: BTreeMap<i32, Duration>,
     gone: Duration,
+    quota: Option<Quota>,
+}
+
+/// The most CPU time that there can have been under a quota: never less than there was, and at most the share of two
+/// periods more, since one moment may see the end of one and the beginning of the next.
+#[derive(Debug)]
+struct Quota {
+    /// Of a second.
+    millis: u64,
+    /// What may have been used at once.
+    left: Duration,
+    at: Instant,
+    /// By the sandbox.
+    counted: Duration,
+    used: Duration,
+}
+
+impl Quota {
+    fn new(millis: u64, now: Instant) -> Self {
+        let full = Self::share(millis, PERIOD * 2);
+        Self { millis, left: full, at: now, counted: Duration::ZERO, used: Duration::ZERO }
+    }
+
+    fn share(millis: u64, of: Duration) -> Duration {
+        let nanos = of.as_nanos().saturating_mul(millis.into()) / 1000;
+        Duration::from_nanos(nanos.try_into().unwrap_or(u64::MAX))
+    }
+
+    fn limited(&mut self, counted: Duration, now: Instant) -> Duration {
+        let since = Self::share(self.millis, now.saturating_duration_since(self.at));
+        self.left = self.left.saturating_add(since).min(Self::share(self.millis, PERIOD * 2).max(since));
+        let used = counted.saturating_sub(self.counted).min(self.left);
+        (self.at, self.counted) = (now, self.counted.max(counted));
+        (self.left, self.used) = (self.left.saturating_sub(used), self.used.saturating_add(used));
+        self.used
+    }
 }
 
 /// The times of one process.
@@ -32,6 +74,12 @@ pub struct Times {
 }
 
 impl Meter {
+    /// Under the quota of so many thousandths of a processor, if there is one that the count does not know of.
+    #[must_use]
+    pub fn new(cpu_millis: Option<u64>) -> Self {
+        Self { quota: cpu_millis.map(|millis| Quota::new(millis, Instant::now())), ..Self::default() }
+    }
+
     /// The time of all processes but this one, so far; never less than before.
     ///
     /// # Errors
@@ -50,7 +98,8 @@ impl Meter {
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(self.add(now, waited, reaped().0))
+        let counted = self.add(now, waited, reaped().0);
+        Ok(self.quota.as_mut().map_or(counted, |quota| quota.limited(counted, Instant::now())))
     }
 
     fn add(&mut self, now: BTreeMap<i32, Duration>, waited: Duration, reaped: Duration) -> Duration {
@@ -123,6 +172,25 @@ mod tests {
         assert_eq!(meter.add([(2, ms(10)), (3, ms(500))].into(), ms(0), ms(0)), ms(510));
         assert_eq!(meter.add([(2, ms(20))].into(), ms(0), ms(0)), ms(520));
         assert_eq!(meter.add([(2, ms(20)), (3, ms(100))].into(), ms(0), ms(0)), ms(620));
+    }
+
+    #[test]
+    fn what_a_quota_did_not_let_through_is_not_counted() {
+        let start = Instant::now();
+        let at = |millis| start + ms(millis);
+        // Half a processor, of which a sandbox counts the whole.
+        let mut quota = Quota::new(500, start);
+        for step in 1..=40_u32 {
+            let used = quota.limited(ms(250) * step, at(u64::from(step) * 250));
+            let exact = ms(125) * step;
+            assert!((exact..=exact + ms(100)).contains(&used), "{step}: {used:?}");
+        }
+        // What is less than the quota is as it was counted, and waiting earns no more than two periods.
+        let mut quota = Quota::new(500, start);
+        assert_eq!(quota.limited(ms(10), at(1000)), ms(10));
+        assert_eq!(quota.limited(ms(10), at(60_000)), ms(10));
+        assert_eq!(quota.limited(ms(1010), at(60_001)), ms(110));
+        assert_eq!(quota.limited(ms(1010), at(90_000)), ms(110));
     }
 
     #[test]

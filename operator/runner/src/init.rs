@@ -17,6 +17,7 @@ use crate::cpu::{Meter, reaped};
 use crate::kernel::{Kernel, fork};
 use crate::lockdown::syscalls::Namespaces;
 use crate::lockdown::{Confinement, Isolation, isolate, renounce, syscalls};
+use crate::memory::Peak;
 use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
 use crate::pipes::{Pipe, Pipes};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub command: Command,
     /// Of the whole tree.
     pub cpu_time: Duration,
+    /// The quota, where the sandbox's count does not know of it.
+    pub cpu_millis: Option<u64>,
 }
 
 /// All that the init does. Never returns into the runner's own code.
@@ -72,7 +75,7 @@ fn serve(
     end: BorrowedFd<'_>,
     control: BorrowedFd<'_>,
 ) -> std::io::Result<()> {
-    let Plan { isolation, mut confinement, mut probes, command, cpu_time } = plan;
+    let Plan { isolation, mut confinement, mut probes, command, cpu_time, cpu_millis } = plan;
     let failed = |message| send(Pipe(setup), &Setup::Failed { end: End::ConfinementFailed, message });
     if let Err(error) = isolate(kernel, &isolation) {
         return failed(error.to_string());
@@ -107,7 +110,7 @@ fn serve(
         kill_all();
         return Err(Errno::PERM.into());
     }
-    let mut init = Init { kernel, child, status: None, meter: Meter::default() };
+    let mut init = Init { kernel, child, status: None, meter: Meter::new(cpu_millis), memory: Peak::default() };
     let exceeded = init.watch(&children, control, cpu_time)?;
     init.reap_all();
     let (ended, bytes) = init.conclude(exceeded)?;
@@ -120,6 +123,7 @@ struct Init<'a> {
     child: Pid,
     status: Option<Status>,
     meter: Meter,
+    memory: Peak,
 }
 
 impl Init<'_> {
@@ -142,6 +146,7 @@ impl Init<'_> {
             }
             if sampled.elapsed() >= SAMPLE {
                 sampled = Instant::now();
+                self.memory.look(self.kernel);
                 if self.meter.total(self.kernel)? > cpu_time {
                     exceeded = true;
                     break;
@@ -199,7 +204,7 @@ impl Init<'_> {
             disk_full: space.free < FULL_BYTES.min(space.total / 8),
             usage: Usage {
                 cpu_time_millis: cpu.as_millis().try_into().unwrap_or(u64::MAX),
-                peak_memory_bytes: reaped().1,
+                peak_memory_bytes: self.memory.most(self.kernel, reaped().1),
                 wall_time_millis: 0,
                 disk_bytes: space.total.saturating_sub(space.free),
             },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use ccos_profile::{End, place};
+use ccos_profile::{End, ProcessCreation, place};
 use thiserror::Error;
 
 use crate::canary::SharedMemory;
@@ -121,6 +121,8 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
         environment.remove(RESULT_VARIABLE);
     }
     let texts: Vec<_> = environment.iter().map(|(name, text)| (name.clone(), text.clone())).collect();
+    #[cfg(feature = "sabotage")]
+    let texts = crate::kernel::sabotage::environment(texts);
     let no_text = || PrepareError::Command { program: request.program.clone(), found: "NUL".to_owned() };
     // By its listed name: programs look at argv[0] and at the name that they were found by.
     let started = Command::new(request.program.as_str(), &request.arguments, &texts).ok_or_else(no_text)?;
@@ -149,11 +151,25 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             limits,
             working_dir: request.working_dir.clone(),
             landlock: confined.landlock,
-            filters: syscalls::compile(request.process_creation, confined.namespaces)?,
+            filters: syscalls::compile(filtered(request.process_creation), confined.namespaces)?,
         },
         command: started,
+        #[cfg(not(feature = "sabotage"))]
         cpu_time: request.cpu_time,
+        #[cfg(feature = "sabotage")]
+        cpu_time: crate::kernel::sabotage::time("cpu-time", request.cpu_time),
+        cpu_millis: request.cpu_millis,
     })
+}
+
+#[cfg(not(feature = "sabotage"))]
+const fn filtered(creation: ProcessCreation) -> ProcessCreation {
+    creation
+}
+
+#[cfg(feature = "sabotage")]
+fn filtered(creation: ProcessCreation) -> ProcessCreation {
+    if crate::kernel::sabotage::is_without("processes") { ProcessCreation::Allowed } else { creation }
 }
 
 /// What depends on the kind of confinement.
@@ -282,7 +298,7 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
 /// What the proof asks the relay for: one name, if there is one, and a port that nobody may connect to.
 fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
     let mut names = order.names.clone();
-    let named = match names.sample() {
+    let asked = match names.sample() {
         Some((name, address)) => {
             let question = dns::question(&name).ok_or(PrepareError::NoName)?;
             Some(Named { name, address, question })
@@ -290,9 +306,9 @@ fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
         None => None,
     };
     let of_block = || blocks::addresses(names.blocks()).first().map(|first| first.address);
-    let address = named.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
+    let address = asked.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
     let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
-    Ok(Outbound { named, closed: SocketAddr::from((address, closed)) })
+    Ok(Outbound { named: asked, closed: SocketAddr::from((address, closed)) })
 }
 
 /// What must be out of reach. An address that may be connected to is the loopback's own, and shows nothing.

@@ -171,6 +171,7 @@ pub struct Request {
     pub disk_bytes: u64,
     pub file_descriptors: u64,
     pub threads: u64,
+    pub cpu_millis: Option<u64>,
     pub report: Option<ReportTo>,
 }
 
@@ -216,7 +217,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         environment,
         egress,
         inputs,
-        limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads },
+        limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads, cpu_millis },
         report,
     } = profile;
     if version != VERSION {
@@ -253,6 +254,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         disk_bytes: at_least("limits.diskBytes", disk_bytes, LEAST_DISK_BYTES)?,
         file_descriptors: at_least("limits.fileDescriptors", file_descriptors, LEAST_DESCRIPTORS)?,
         threads: at_least("limits.threads", threads, 1)?,
+        cpu_millis: cpu_millis.map(|millis| at_least("limits.cpuMillis", millis, 1)).transpose()?,
         arguments: command,
         report,
     };

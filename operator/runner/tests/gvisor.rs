@@ -12,10 +12,10 @@
 
 mod pod;
 
-use ccos_profile::End;
+use ccos_profile::{End, mechanism};
 use serde_json::{Value, json};
 
-use pod::{Pod, Run};
+use pod::{Pod, Run, missed, missed_attack, missed_proof};
 
 /// Runs the attacks and compares all answers.
 fn answers(pod: Pod, expected: &[(&str, Value)]) -> Run {
@@ -107,6 +107,38 @@ tests! {
             assert_eq!(run.report.end, End::ConfinementFailed, "{without}: {run:#?}");
             assert!(run.report.message.contains(probe), "{without}: {}", run.report.message);
             assert_eq!((run.report.usage, run.code), (None, 1));
+        }
+    }
+
+    /// One that is added to the table has to be missed here as well.
+    every_mechanism_of_the_table_is_missed {
+        let pod = || Pod::new("missed").networked();
+        let shared = "syscall:29,213933225,4096,0"; // shmget of the canary
+        let connected = names;
+        for mechanism in mechanism::ALL.iter().copied() {
+            match mechanism {
+                mechanism::FILES => missed(pod, "old-root", "open /ccos/profile/profile.json", "open:/ccos/profile/profile.json", |_, found| found.contains("command")),
+                mechanism::NETWORK => missed(pod, "network", "proof of permissions.network", "send:10.255.255.1:443", |_, found| found == "ok"),
+                mechanism::OUTBOUND => {
+                    let run = connected("missed-names").sabotage("network").attack(&["started"]).run();
+                    assert!(run.report.message.contains("lock-down: listen for names"), "{run:#?}");
+                    let run = connected("missed-relay").sabotage("relay").unproven().attack(&["fetch:a.test:8081"]).run();
+                    assert_eq!(run.asked, ["a.test:8081 t0ken"], "{run:#?}");
+                }
+                mechanism::COMMANDS => missed(pod, "noexec", "create and execute /tmp/.ccos-probe", "exec:/tmp/copy", |run, _| run.report.result == Some(json!({"started": "ok"}))),
+                mechanism::PROCESSES => missed(pod, "processes", "proof of permissions.system.processCreation", "fork", |_, found| found == "ok"),
+                mechanism::ENVIRONMENT => missed(pod, "environment", "proof of permissions.environment", "variable:POD_SECRET", |_, found| found == "x"),
+                mechanism::IPC => missed(pod, "ipc", "proof of permissions.ipc: shared memory", shared, |_, found| found.parse::<u64>().is_ok()),
+                mechanism::DISK => missed(|| pod().limit("diskBytes", 1 << 20), "scratch-size", "proof of limits.disk", "fill:/tmp", |_, found| found.parse::<u64>().unwrap() > 1 << 20),
+                mechanism::DESCRIPTORS => missed(pod, "descriptors", "proof of limits.fileDescriptors", "files", |_, found| found == "1023 then EMFILE"),
+                mechanism::THREADS => missed(|| pod().limit("threads", 5), "threads", "proof of limits.threads", "threads", |_, found| found != "4 then EAGAIN"),
+                mechanism::CPU_TIME => missed(|| pod().limit("cpuTimeMillis", 600), "cpu-time", "proof of limits.cpuTime", "spin:3000", |run, _| run.report.end == End::Completed),
+                mechanism::WALL_TIME => {
+                    missed_proof(pod(), "pid", "proof of limits.wallTime");
+                    missed_attack(pod().limit("wallTimeMillis", 1000), "timer", "sleep:2500", |run, _| run.report.end == End::Completed);
+                }
+                other => panic!("{other:?}: nothing shows that an attack succeeds without it"),
+            }
         }
     }
 
@@ -490,7 +522,7 @@ tests! {
     sockets_of_others_are_out_of_reach_and_own_ones_work {
         let all = [
             ("connect-path:/data/stream.sock", json!("ECONNREFUSED")),
-            ("send-path:/data/datagram.sock", json!("ECONNREFUSED")),
+            ("send-path:/data/datagram.sock", json!("Invalid argument (os error 22)")),
             ("abstract:ccos-neighbour", json!("ECONNREFUSED")),
             ("serve-path:/tmp/own.sock", json!("from myself")),
             ("serve-path:/work/own.sock", json!("from myself")),

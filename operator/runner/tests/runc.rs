@@ -12,10 +12,10 @@
 
 mod pod;
 
-use ccos_profile::End;
+use ccos_profile::{End, mechanism};
 use serde_json::{Value, json};
 
-use pod::{Pod, Run};
+use pod::{Pod, Run, missed, missed_attack, missed_proof};
 
 /// Runs the attacks and compares all answers.
 fn answers(pod: Pod, expected: &[(&str, Value)]) -> Run {
@@ -188,6 +188,38 @@ tests! {
                 "shared" => assert!(result[attack].is_number(), "{without}, {attack}: {run:#?}"),
                 "then" => assert!(!text.contains("\"63 then"), "{without}, {attack}: {run:#?}"),
                 expected => assert!(text.contains(expected), "{without}, {attack}: {run:#?}"),
+            }
+        }
+    }
+
+    /// One that is added to the table has to be missed here as well.
+    every_mechanism_of_the_table_is_missed {
+        let pod = || Pod::contained("missed").networked();
+        let small = || Pod::contained("small").limit("diskBytes", 1 << 20);
+        let filters = "proof of permissions.filesystem: Seccomp";
+        for mechanism in mechanism::ALL.iter().copied() {
+            match mechanism {
+                // What is refused at admission.
+                mechanism::OUTBOUND => assert_eq!(mechanism.by_landlock, "not held"),
+                mechanism::FILES => missed(pod, "landlock", "open /ccos/profile/profile.json", "open:/etc/shadow", |_, found| found == "image"),
+                mechanism::NETWORK => missed(pod, "filters", filters, "socket:2,2,0", |_, found| found == "ok"),
+                mechanism::COMMANDS => missed(pod, "landlock", "open /ccos/profile/profile.json", "exec:/tmp/copy", |run, _| run.report.result == Some(json!({"started": "ok"}))),
+                mechanism::PROCESSES => missed(pod, "processes", "proof of permissions.system.processCreation", "fork", |_, found| found == "ok"),
+                mechanism::ENVIRONMENT => missed(pod, "environment", "proof of permissions.environment", "variable:POD_SECRET", |_, found| found == "x"),
+                mechanism::IPC => missed(pod, "filters", filters, "syscall:29,7,4096,896", |_, found| found.parse::<u64>().is_ok()),
+                mechanism::DISK => {
+                    let run = small().oversized().attack(&["started"]).run();
+                    assert!(run.report.message.contains("proof of limits.disk"), "{run:#?}");
+                    missed_attack(small().oversized(), "proof", "fill:/tmp", |_, found| found.parse::<u64>().unwrap() > 1 << 20);
+                }
+                mechanism::DESCRIPTORS => missed(pod, "descriptors", "proof of limits.fileDescriptors", "files", |_, found| found == "1023 then EMFILE"),
+                mechanism::THREADS => missed(|| pod().limit("threads", 5), "threads", "proof of limits.threads", "threads", |_, found| found != "4 then EAGAIN"),
+                mechanism::CPU_TIME => missed(|| pod().limit("cpuTimeMillis", 600), "cpu-time", "proof of limits.cpuTime", "spin:3000", |run, _| run.report.end == End::Completed),
+                mechanism::WALL_TIME => {
+                    missed_proof(pod().behind_a_shell(), "none", "expected to be process 1 of the pod's namespace");
+                    missed_attack(pod().limit("wallTimeMillis", 1000), "timer", "sleep:2500", |run, _| run.report.end == End::Completed);
+                }
+                other => panic!("{other:?}: nothing shows that an attack succeeds without it"),
             }
         }
     }

@@ -135,6 +135,8 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
             disk_bytes: limits.disk.0,
             file_descriptors: limits.file_descriptors,
             threads: limits.threads,
+            // A container's kernel counts what its processes had.
+            cpu_millis: (admitted.isolation() != Isolation::Container).then_some(limits.cpu.millis),
         },
         report: Some(operator.report.clone()),
     };

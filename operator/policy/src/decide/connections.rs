@@ -1,10 +1,12 @@
 //! Which connections can be held exactly: those out by name or by address, by the egress proxy.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use super::required::{INBOUND, OUTBOUND, Required};
 use crate::decision::{Cause, Denial, FieldPath};
 use crate::isolation::{Isolation, Isolations};
+use crate::pattern::Cidr;
 use crate::permissions::{Outbound, Peer};
 
 /// Different ports of all destinations together: each is a socket that is held open beside the code.
@@ -14,6 +16,8 @@ pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster ha
      chart's values); or write [], which is held: no network at all";
 pub(super) const IPV6: &str =
     "destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4";
+pub(super) const NO_HOST: &str =
+    "127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 no host: neither is reached by the network; remove it";
 pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
 pub(super) const INBOUND_RULES: &str = "connections in are not held yet; write [], which is held: none";
 
@@ -35,6 +39,9 @@ pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isol
                 Peer::Cidr(block) if !block.is_ipv4() => {
                     deny(OUTBOUND.field().index(index), Some(rule.to_string()), IPV6, None);
                 }
+                Peer::Cidr(block) if is_no_host(&block) => {
+                    deny(OUTBOUND.field().index(index), Some(rule.to_string()), NO_HOST, None);
+                }
                 Peer::Host(_) | Peer::Cidr(_) => {}
             }
         }
@@ -48,6 +55,12 @@ pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isol
         let cause = Cause::Unenforceable { value: None, advice, instead: None, required_by };
         denials.push(Denial::new(INBOUND.field(), cause));
     }
+}
+
+/// Whether all of a block is the loopback's, or stands for no host.
+fn is_no_host(block: &Cidr) -> bool {
+    let net = block.net();
+    matches!(net.network(), IpAddr::V4(first) if matches!(first.octets(), [0 | 127, ..])) && net.prefix_len() >= 8
 }
 
 fn has_too_many_ports<'a>(rules: impl Iterator<Item = &'a Outbound>) -> bool {

@@ -195,6 +195,12 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
             .needs(|r| r.max_connections = Some(2));
         let _ = with_proxy(case, &[isolation]).asks(|r| r.isolation = Some(isolation)).admitted();
     }
+    for block in ["127.0.0.0/8", "127.0.0.1/32", "0.0.0.0/8"] {
+        with_proxy(connects(&[&format!("{block} 80")]), &[Isolation::GVisor]).says(&format!(
+            "requires.permissions.network.outbound[0] \"{block} port 80\": 127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 \
+             no host: neither is reached by the network; remove it"
+        ));
+    }
     connects(&["203.0.113.0/24 5432"]).says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
          (egress.enabled in the chart's values); or write [], which is held: no network at all",

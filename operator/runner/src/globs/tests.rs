@@ -40,6 +40,7 @@ fn request(globs: Globs, image_root: &str, volumes: &[&str]) -> Request {
         disk_bytes: 4096,
         file_descriptors: 8,
         threads: 1,
+        cpu_millis: None,
         report: None,
     }
 }

@@ -48,7 +48,14 @@ fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         inputs: Inputs { document: Value::Null, fields: [].into() },
-        limits: Limits { cpu_time_millis: 1, wall_time_millis: 1, disk_bytes: 4096, file_descriptors: 8, threads: 1 },
+        limits: Limits {
+            cpu_time_millis: 1,
+            wall_time_millis: 1,
+            disk_bytes: 4096,
+            file_descriptors: 8,
+            threads: 1,
+            cpu_millis: None,
+        },
         egress: None,
         report: None,
     };

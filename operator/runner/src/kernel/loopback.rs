@@ -29,21 +29,26 @@ fn open() -> Result<OwnedFd, Errno> {
     Ok(socket)
 }
 
-/// A head (`nlmsghdr`), what it is about (`ifaddrmsg`), and the address twice.
+/// What is asked for: `RTM_NEWADDR`, to be acknowledged, and refused where it is there.
+const NEW_ADDRESS: u16 = 20;
+const FLAGS: u16 = 0x1 | 0x4 | 0x200 | 0x400;
+const INET: u8 = 2;
+
+/// A head of 16 bytes (`nlmsghdr`), 8 of what it is about (`ifaddrmsg`), and the address twice.
+const LENGTH: u32 = 16 + 8 + 2 * 8;
+
 fn message(Address { address, prefix }: Address) -> Vec<u8> {
-    let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-    let mut body = vec![libc::AF_INET as u8, prefix, 0, 0];
-    body.extend(LO.to_ne_bytes());
-    for attribute in ATTRIBUTES {
-        body.extend(8_u16.to_ne_bytes());
-        body.extend(attribute.to_ne_bytes());
-        body.extend(address.octets());
-    }
-    let mut message = (16 + body.len() as u32).to_ne_bytes().to_vec();
-    message.extend(libc::RTM_NEWADDR.to_ne_bytes());
-    message.extend((flags as u16).to_ne_bytes());
+    let mut message = LENGTH.to_ne_bytes().to_vec();
+    message.extend(NEW_ADDRESS.to_ne_bytes());
+    message.extend(FLAGS.to_ne_bytes());
     message.extend([0; 8]);
-    message.extend(body);
+    message.extend([INET, prefix, 0, 0]);
+    message.extend(LO.to_ne_bytes());
+    for attribute in ATTRIBUTES {
+        message.extend(8_u16.to_ne_bytes());
+        message.extend(attribute.to_ne_bytes());
+        message.extend(address.octets());
+    }
     message
 }
 

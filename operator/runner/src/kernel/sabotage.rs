@@ -4,6 +4,7 @@
 //! Only with the feature `sabotage`, which no image has.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
@@ -37,8 +38,24 @@ pub fn namespaces(all: i32) -> i32 {
     match std::env::var("CCOS_SABOTAGE").as_deref() {
         Ok("network") => all & !libc::CLONE_NEWNET,
         Ok("ipc") => all & !libc::CLONE_NEWIPC,
+        Ok("pid") => all & !libc::CLONE_NEWPID,
         Ok(_) | Err(_) => all,
     }
+}
+
+/// A bound that is never reached, without its mechanism.
+#[must_use]
+pub fn time(mechanism: &str, bound: Duration) -> Duration {
+    if is_without(mechanism) { Duration::from_secs(3600) } else { bound }
+}
+
+/// With all of the runner's own, without its mechanism.
+#[must_use]
+pub fn environment(mut texts: Vec<(String, String)>) -> Vec<(String, String)> {
+    if is_without("environment") {
+        texts.extend(std::env::vars().filter(|(name, _)| name != "PATH"));
+    }
+    texts
 }
 
 impl<K: Kernel> Sabotaged<K> {
@@ -53,6 +70,9 @@ impl<K: Kernel> Sabotaged<K> {
             ("network", Call::LoopbackUp)
             | ("seal", Call::SealRoot)
             | ("limits", Call::Limit(_))
+            | ("descriptors", Call::Limit(Limit { resource: Resource::FileDescriptors, .. }))
+            | ("threads", Call::Limit(Limit { resource: Resource::Processes, .. }))
+            | ("cpu-time", Call::Limit(Limit { resource: Resource::CpuSeconds, .. }))
             | ("capabilities", Call::DropCapabilities | Call::DropBounding | Call::ClearAmbient)
             | ("filters", Call::Filter { .. })
             | ("init" | "hide", Call::Hide)

@@ -50,6 +50,7 @@ const fn contains(outer: (u32, u8), inner: (u32, u8)) -> bool {
 }
 
 /// Whether an address is in one of them, and not the loopback's own.
+#[must_use]
 pub fn holds(blocks: &[Block], address: IpAddr) -> bool {
     !address.is_loopback() && blocks.iter().any(|block| block.cidr.contains(address))
 }

@@ -4,7 +4,7 @@
 //! `{"open:/etc/shadow":"ENOENT","fork":"EPERM","connect:10.96.0.1:443":"ENETUNREACH"}`.
 //!
 //! With `--only-others` first, each is followed by ` = ` and an answer: only other answers are printed, and how many were
-//! as expected, so that many attacks fit into one result. The answer `refused` is any error, and `succeeds` anything else. With
+//! as expected, so that many attacks fit into one result. ` ; ` is between attacks of one argument. The answer `refused` is any error, and `succeeds` anything else. With
 //! `--in-child` before that, a child of this program does all of it: process 1 is then another of the same user.
 
 #![allow(
@@ -38,6 +38,9 @@ fn main() {
     }
     let only_others = arguments.next_if(|first| first == "--only-others").is_some();
     let mut as_expected = 0;
+    // Some at a time, since a command has not many arguments.
+    let arguments: Vec<String> =
+        arguments.flat_map(|some| some.split(" ; ").map(str::to_owned).collect::<Vec<_>>()).collect();
     for argument in arguments {
         let (attack, expected) = match argument.split_once(" = ") {
             Some((attack, expected)) if only_others => (attack.to_owned(), Some(expected.to_owned())),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Pod, Run, UID, ip};
+use super::{Pod, Run, UID, ip, rlimits};
 
 /// Where the ids of the container's user namespace begin on the machine.
 const FIRST_ID: u32 = 100_000;
@@ -140,12 +140,16 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
+        let mut arguments = self.arguments("/ccos/runner/ccos-runner", &digest);
+        if self.behind_a_shell {
+            arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
+        }
         let ids = json!([{"containerID": 0, "hostID": FIRST_ID, "size": 65536}]);
         let config = json!({
             "ociVersion": "1.0.0",
             "process": {
-                "user": {"uid": UID, "gid": UID}, "args": self.arguments("/ccos/runner/ccos-runner", &digest), "env": self.environment,
-                "cwd": "/", "noNewPrivileges": true, "capabilities": {},
+                "user": {"uid": UID, "gid": UID}, "args": arguments, "env": self.environment,
+                "cwd": "/", "noNewPrivileges": true, "capabilities": {}, "rlimits": rlimits(),
             },
             "root": {"path": "image", "readonly": true},
             "mounts": mounts,

@@ -38,6 +38,7 @@ pub(crate) struct Pod {
     neighbour: Option<Neighbour>,
     host_sockets: bool,
     many: u32,
+    behind_a_shell: bool,
     bare: Option<Vec<String>>,
 }
 
@@ -59,6 +60,42 @@ impl Run {
     pub(crate) fn data(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.folder.join("volumes/data").join(path)).ok()
     }
+}
+
+/// Without the mechanism the proof ends the run, and without the proof as well the attack gets through.
+pub(crate) fn missed(
+    pod: impl Fn() -> Pod,
+    without: &str,
+    probe: &str,
+    attack: &str,
+    got_through: impl Fn(&Run, &str) -> bool,
+) {
+    missed_proof(pod(), without, probe);
+    // The twin: with the mechanism it does not.
+    let (run, found) = attacked(pod(), attack);
+    assert!(!got_through(&run, &found), "{attack}: {run:#?}");
+    missed_attack(pod(), without, attack, got_through);
+}
+
+pub(crate) fn missed_proof(pod: Pod, without: &str, probe: &str) {
+    let run = pod.sabotage(without).attack(&["started"]).run();
+    assert_eq!(run.report.end, ccos_profile::End::ConfinementFailed, "{without}: {run:#?}");
+    assert!(run.report.message.contains(probe), "{without}: {}", run.report.message);
+    assert_eq!(run.report.usage, None, "{without}");
+}
+
+pub(crate) fn missed_attack(pod: Pod, without: &str, attack: &str, got_through: impl Fn(&Run, &str) -> bool) {
+    let (run, found) = attacked(pod.sabotage(without).unproven(), attack);
+    assert!(got_through(&run, &found), "{without}, {attack}: {run:#?}");
+}
+
+fn attacked(pod: Pod, attack: &str) -> (Run, String) {
+    // What is executed has to be there.
+    let copies = if attack == "exec:/tmp/copy" { &["copy:/tmp/copy"][..] } else { &[] };
+    let run = pod.attack(&[copies, &[attack]].concat()).run();
+    let found = run.report.result.as_ref().and_then(|result| result.get(attack)).cloned().unwrap_or_default();
+    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+    (run, text)
 }
 
 impl Drop for Run {
@@ -90,6 +127,7 @@ impl Pod {
             neighbour: None,
             host_sockets: false,
             many: 0,
+            behind_a_shell: false,
             bare: None,
         }
     }
@@ -97,6 +135,12 @@ impl Pod {
     /// Somebody else on the node listens at sockets in the volume `data`, `stream.sock` and `datagram.sock`.
     pub(crate) fn neighbour(mut self) -> Self {
         self.neighbour = Some(Neighbour::default());
+        self
+    }
+
+    /// Somebody else is process 1.
+    pub(crate) fn behind_a_shell(mut self) -> Self {
+        self.behind_a_shell = true;
         self
     }
 
@@ -356,7 +400,7 @@ impl Pod {
             "ociVersion": "1.0.0",
             "process": {
                 "user": {"uid": UID, "gid": UID}, "args": self.arguments("/ccos-runner", &digest), "env": self.environment, "cwd": "/",
-                "noNewPrivileges": true, "capabilities": {},
+                "noNewPrivileges": true, "capabilities": {}, "rlimits": rlimits(),
             },
             "root": {"path": "rootfs", "readonly": true},
             "mounts": [
@@ -442,6 +486,14 @@ impl Pod {
             symlink(format!("..data/{name}"), volumes.join("config").join(name)).unwrap();
         }
     }
+}
+
+/// As the runtime sets them: more than any profile here, and little enough to be used up.
+fn rlimits() -> Value {
+    json!([
+        {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 1024},
+        {"type": "RLIMIT_NPROC", "soft": 128, "hard": 128},
+    ])
 }
 
 fn ip(arguments: &[&str]) {

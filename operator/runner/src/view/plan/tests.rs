@@ -48,7 +48,14 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
         environment: [].into(),
         egress: None,
         inputs: Inputs { document: Value::Null, fields: [].into() },
-        limits: Limits { cpu_time_millis: 1, wall_time_millis: 1, disk_bytes: 4096, file_descriptors: 8, threads: 1 },
+        limits: Limits {
+            cpu_time_millis: 1,
+            wall_time_millis: 1,
+            disk_bytes: 4096,
+            file_descriptors: 8,
+            threads: 1,
+            cpu_millis: None,
+        },
         report: None,
     };
     request::parse(profile, (1000, 1000)).unwrap()
