@@ -9,7 +9,7 @@
 )]
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use ccos_e2e::{EndReason, cluster, context, execution, kubectl, namespace, until};
@@ -94,7 +94,8 @@ fn a_killed_replica_is_replaced_within_3_seconds_and_max_connections_hold_all_th
                     match stream.read(&mut buffer) {
                         Ok(1..) => {}
                         Err(error) if is_idle(&error) => continue,
-                        Ok(0) | Err(_) => return,
+                        // Not only dropped: the other handle of it would keep it open.
+                        Ok(0) | Err(_) => return stream.shutdown(Shutdown::Both).unwrap_or_default(),
                     }
                     if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
                         return;
