@@ -370,7 +370,8 @@ tests! {
             ("quick:fetch:many.b.test:8081", json!(["ECONNRESET", true])),
             ("quick:fetch:gone.b.test:8081", json!(["ECONNRESET", true])),
             ("quick:fetch:odd.b.test:8081", json!(["ECONNRESET", true])),
-            ("quick:fetch:mute.b.test:8081", json!(["ECONNRESET", true])),
+            // One that hangs up may be a replica that ended: others are asked, for a while.
+            ("fetch:mute.b.test:8081", json!("ECONNRESET")),
             // The way out itself.
             ("open:/ccos/egress/token", json!("ENOENT")),
             ("open:/proc/1/root/ccos/egress/token", json!("EACCES")),
@@ -381,7 +382,8 @@ tests! {
             ("listen:127.0.0.53:53", json!("EADDRINUSE")),
             ("listen:127.192.0.1:80", json!("EADDRINUSE")),
         ]);
-        let asked: Vec<_> = run.asked.iter().map(|line| line.split('.').next().unwrap()).collect();
+        let mut asked: Vec<_> = run.asked.iter().map(|line| line.split('.').next().unwrap()).collect();
+        asked.dedup();
         assert_eq!(asked, ["blocked", "many", "gone", "odd", "mute"]);
         let network = run.report.network.clone().unwrap();
         let denials: Vec<_> = network.denials.iter().map(|one| (one.target.as_str(), one.reason.token(), one.count)).collect();
