@@ -22,7 +22,7 @@ java() { # ROOT
     local home
     packages "$(java_package)"
     home=$(dirname "$(dirname "$(dpkg -L "$(java_package)" | grep '/bin/javac$')")")
-    "$home/bin/jlink" --add-modules java.base,java.net.http --strip-debug --no-header-files --no-man-pages --output "$1/usr/lib/jvm"
+    "$home/bin/jlink" --add-modules java.base,java.net.http,jdk.crypto.ec --strip-debug --no-header-files --no-man-pages --output "$1/usr/lib/jvm"
     "$home/bin/javac" -d "$1/programs" "$programs"/*.java
 }
 

@@ -101,7 +101,6 @@ const READS: &[&str] = &[
 /// `/work` and `/shared` are written, processes are allowed, and no program but the command is.
 const WRITES: &[&str] = &[
     "child:exec:/tmp/copy",
-    "child:exec:/dev/shm/copy",
     "child:exec:/work/copy",
     "child:exec:/shared/copy",
     "child:exec:/work/again",
@@ -138,8 +137,10 @@ const SET_UP: &[&str] = &[
     "symlink:/shared/shadow>/proc/1/root/etc/shadow",
 ];
 
-/// In GVisor alone: a node's kernel refuses a plain pod namespaces, and Landlock can't take a part out of a tree.
+/// In GVisor alone: a node's kernel refuses a plain pod namespaces, containerd mounts its /dev/shm without execution, and
+/// Landlock can't take a part out of a tree.
 const NAMESPACES: &[&str] = &[
+    "child:exec:/dev/shm/copy",
     "child:syscall:272,268435456",  // unshare CLONE_NEWUSER
     "child:syscall:272,268566528",  // and CLONE_NEWNS
     "child:syscall:272,1342177280", // and CLONE_NEWNET
@@ -254,8 +255,10 @@ fn plain(name: &str, isolation: &str, arguments: &[String]) -> Value {
         {"name": "vault", "secret": {"secretName": "vault"}},
         {"name": "shared", "emptyDir": memory},
         {"name": "work", "emptyDir": memory},
+        {"name": "tmp", "emptyDir": memory},
     ]);
-    let mounts = ["data", "vault", "shared", "work"].map(|name| json!({"name": name, "mountPath": format!("/{name}")}));
+    let mounts =
+        ["data", "vault", "shared", "work", "tmp"].map(|name| json!({"name": name, "mountPath": format!("/{name}")}));
     spec["containers"][0]["volumeMounts"] = json!(mounts);
     spec["containers"][0]["resources"]["limits"]["memory"] = json!("160Mi");
     pod

