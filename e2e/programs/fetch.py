@@ -27,7 +27,7 @@ def requests_(url):
 def program(*command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     if done.returncode:
-        raise OSError(done.stderr.strip().splitlines()[-1])
+        raise OSError(" ".join(done.stderr.split()))
     return done.stdout.strip()
 
 

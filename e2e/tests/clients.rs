@@ -76,7 +76,7 @@ const CLIENTS: &[Client] = &[
             "/programs",
             "Fetch",
         ],
-        says: ["UnresolvedAddressException", "Network is unreachable", "Connection refused"],
+        says: ["UnresolvedAddressException", "Network is unreachable", "ClosedChannelException"],
         programs: &[],
     },
     Client {
