@@ -385,7 +385,7 @@ fn an_object_on_its_way_out_is_left_alone() {
 #[test]
 fn what_cannot_be_held_is_unenforceable_with_advice() {
     let ns = namespace("unenforceable");
-    let outbound = json!({"cidr": "203.0.113.0/24", "ports": [{"port": 443}]});
+    let outbound = json!({"cidr": "2001:db8::/32", "ports": [{"port": 443}]});
     let all = context("analysts")
         .reads("/data/**")
         .set("permissions.network.outbound", json!([outbound]))
