@@ -61,7 +61,8 @@ fn observe(uid: &str) -> Observed {
     observed
 }
 
-/// Half a processor for 25 seconds, beside which a sandbox's own start is little, 300 MiB of memory and 32 MiB of scratch space.
+/// A processor for 25 seconds, beside which a sandbox's own start is little, 300 MiB of memory and 32 MiB of scratch space.
+/// A whole one, since what is told is bounded by the limit, and the pod may use its RuntimeClass's overhead besides: of 500m, a tenth.
 fn uses_what_is_observed(ns: &Namespace, isolation: &str) {
     let attacks = [
         ("eat:300".to_owned(), (300 * MIB).to_string()),
@@ -70,7 +71,7 @@ fn uses_what_is_observed(ns: &Namespace, isolation: &str) {
     ];
     let attacks: Vec<_> = attacks.iter().map(|(attack, answer)| (attack.as_str(), answer.as_str())).collect();
     let program = execution(&isolation.to_lowercase()).attacks(&attacks).set("isolation", isolation);
-    let limits = [("memory", "512Mi"), ("cpu", "500m"), ("cpuTime", "60s"), ("disk", "32Mi")];
+    let limits = [("memory", "512Mi"), ("cpu", "1"), ("cpuTime", "60s"), ("disk", "32Mi")];
     let running = ns.accepts(limits.into_iter().fold(program, |one, (name, amount)| one.limit(name, amount)));
     let pod = until("it has a pod", 60, || {
         ns.list("pods").into_iter().find(|pod| pod["metadata"]["name"] == running.child().as_str())
@@ -98,7 +99,7 @@ fn uses_what_is_observed(ns: &Namespace, isolation: &str) {
 fn usage_is_what_an_observer_outside_saw() {
     let ns = namespace("usage");
     let context = context("analysts").set("limits.memory", "512Mi").set("limits.disk", "32Mi");
-    ns.apply(context.set("limits.cpu", "500m").set("limits.cpuTime", "60s"));
+    ns.apply(context.set("limits.cpu", "1").set("limits.cpuTime", "60s"));
     // One after the other: on two processors, two would wait for each other.
     for isolation in ["GVisor", "Container"] {
         uses_what_is_observed(&ns, isolation);
