@@ -6,6 +6,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 if pid=$(init_pid); then
+    # An nsenter stops with what it started, and goes on only when told: stopped, it would never see the end of its child.
+    { pgrep -f "^nsenter --target $pid " || true; } | while read -r entered; do kill -CONT "$entered" || true; done
     kill -KILL "$pid" # ends every process of the pid namespace, and with them the mounts and network devices inside
     wait_for 30 "end of pid $pid" test ! -e "/proc/$pid"
 fi
