@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+/// Addresses of the machine outside of the cluster: `world-a.test` and `world-b.test` of the cluster's DNS.
+pub const WORLD_A: &str = "10.245.0.11";
+/// The other one.
+pub const WORLD_B: &str = "10.245.0.12";
+
 /// Where the operator is installed.
 pub const OPERATOR: &str = "ccos-system";
 /// Of the API server, for pods.

@@ -411,6 +411,11 @@ fn push(value: &mut Value, field: &str, item: Value) {
     }
 }
 
+/// A destination by name, at one port.
+pub fn to(host: &str, port: u16) -> Value {
+    json!({"host": host, "ports": [{"port": port}]})
+}
+
 /// A pod that is no execution, as Pod Security `restricted` allows it: the twin of one.
 pub fn pod(name: &str, image: &str, command: &[&str], environment: &[(&str, &str)]) -> Value {
     let env: Vec<Value> = environment.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();

@@ -14,11 +14,10 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Instant;
 
+use ccos_e2e::cluster::WORLD_A as A;
+use ccos_e2e::fixture::to;
 use ccos_e2e::{context, execution, namespace};
 use serde_json::json;
-
-/// `world-a.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
 
 /// Both ways, one after the other.
 const BYTES: usize = 6 << 20;
@@ -64,7 +63,7 @@ fn server() -> (u16, mpsc::Receiver<f64>) {
 fn each_way_is_within_5_percent_of_what_is_granted() {
     let ns = namespace("bandwidth");
     let (port, took) = server();
-    let there = json!({"host": "world-a.test", "ports": [{"port": port}]});
+    let there = to("world-a.test", port);
     let grants = context("analysts").set("permissions.network.outbound", json!([there]));
     ns.apply(grants.set("limits.networkBytesPerSecond", "1Mi"));
     let script = format!("to, size = ('world-a.test', {port}), {BYTES}\n{TRANSFER}");

@@ -9,6 +9,7 @@
     reason = "tests and their helpers"
 )]
 
+use ccos_e2e::fixture::to;
 use ccos_e2e::world::{Authority, Server};
 use ccos_e2e::{Execution, Namespace, cluster, context, execution, namespace};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use serde_json::json;
 
 /// `world-a.test` of the cluster's DNS, which is granted; `world-b.test` is there too, and is not.
 const NAME: &str = "world-a.test";
-const ADDRESS: &str = "10.245.0.11";
+const ADDRESS: &str = cluster::WORLD_A;
 
 const AT_ONCE_MILLIS: u64 = 100;
 
@@ -119,7 +120,7 @@ impl Client {
     }
 
     fn execution(&self, isolation: &str, port: u16, urls: &[String]) -> Execution {
-        let there = json!({"host": NAME, "ports": [{"port": port}]});
+        let there = to(NAME, port);
         let one = execution(self.name)
             .provider("source.image.reference", cluster::image("CCOS_LANGUAGES_IMAGE"))
             .set("isolation", isolation)

@@ -13,11 +13,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use ccos_e2e::cluster::WORLD_A as A;
+use ccos_e2e::fixture::to;
 use ccos_e2e::{cluster, context, execution, kubectl, namespace, until};
 use serde_json::json;
-
-/// `world-a.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
 
 const VALUE: &str = "Bearer hush-9f3c21";
 
@@ -97,7 +96,7 @@ fn a_header_is_added_for_its_host_and_the_code_has_no_way_to_it() {
     let server = server();
     let port = server.port;
     ns.kubectl(["create", "secret", "generic", "api", &format!("--from-literal=token={VALUE}")]);
-    let there = json!({"host": "world-a.test", "ports": [{"port": port}]});
+    let there = to("world-a.test", port);
     let credential = json!({"host": "world-a.test", "pathPrefix": "/v1", "header": "Authorization",
         "secretKeyRef": {"name": "api", "key": "token"}});
     let grants = context("analysts").set("permissions.network.outbound", json!([there]));

@@ -15,16 +15,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 
+use ccos_e2e::cluster::{WORLD_A as A, WORLD_B as B};
 use ccos_e2e::fixture::pod;
+use ccos_e2e::fixture::to;
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{cluster, context, execution, kubectl, namespace};
 use serde_json::{Value, json};
 
 const PROBE: &str = include_str!("probes/exfiltration.py");
-
-/// `world-a.test` and `world-b.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
-const B: &str = "10.245.0.12";
 
 /// A service of the cluster, which is a granted name too.
 const INSIDE: &str = "kubernetes.default.svc.cluster.local";
@@ -148,7 +146,6 @@ fn a_secret_gets_out_by_what_is_granted_and_by_nothing_else() {
     let reached = out(&twin, &answers, &world);
     assert!(reached.len() >= LEAD_OUT, "{} of {}: {reached:?}\n{answers:#?}", reached.len(), answers.len());
 
-    let to = |host: &str, port: u16| json!({"host": host, "ports": [{"port": port}]});
     let [name, inside] = [to("world-a.test", port), to(INSIDE, 443)];
     ns.apply(context("analysts").set("permissions.network.outbound", json!([name, inside])));
     let curious = unique("curious");

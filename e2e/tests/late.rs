@@ -18,7 +18,7 @@ use ccos_e2e::{Execution, Namespace, agent, cluster, context, execution, namespa
 use serde_json::json;
 
 /// Of the world outside.
-const WORLD: &str = "10.245.0.11";
+const WORLD: &str = cluster::WORLD_A;
 
 /// Who said a word at a port of the world outside.
 #[derive(Clone, Debug, Default)]

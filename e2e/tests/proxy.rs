@@ -14,12 +14,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use ccos_e2e::cluster::WORLD_A as A;
 use ccos_e2e::fixture::pod;
+use ccos_e2e::fixture::to;
 use ccos_e2e::{EndReason, Namespace, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
-
-/// `world-a.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
 
 /// A way to each replica's port that no policy sees. Ends with it.
 struct Way(Vec<(Child, SocketAddr)>);
@@ -122,10 +121,6 @@ fn token(ns: &Namespace, arguments: &[&str]) -> String {
 
 fn of_pod<'a>(pod: &'a str, audience: &'a str) -> [&'a str; 6] {
     ["--bound-object-kind", "Pod", "--bound-object-name", pod, "--audience", audience]
-}
-
-fn to(host: &str, port: u16) -> Value {
-    json!({"host": host, "ports": [{"port": port}]})
 }
 
 fn get(stream: &mut TcpStream, host: &str) -> Option<String> {

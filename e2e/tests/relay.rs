@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 
+use ccos_e2e::cluster::{WORLD_A as A, WORLD_B as B};
+use ccos_e2e::fixture::to;
 use ccos_e2e::fixture::{Context, pod};
 use ccos_e2e::{Reason, cluster, context, execution, kubectl, namespace};
 use serde_json::{Value, json};
@@ -28,10 +30,6 @@ with socket.create_connection(to) as one:
     except ConnectionResetError:
         print(json.dumps('reset'))
 ";
-
-/// `world-a.test` and `world-b.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
-const B: &str = "10.245.0.12";
 
 const AT_ONCE_MILLIS: u64 = 100;
 
@@ -57,10 +55,6 @@ fn world(address: &str) -> u16 {
         }
     });
     port
-}
-
-fn to(host: &str, port: u16) -> Value {
-    json!({"host": host, "ports": [{"port": port}]})
 }
 
 fn grants(destinations: &[Value]) -> Context {

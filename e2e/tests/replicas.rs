@@ -12,11 +12,10 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use ccos_e2e::cluster::WORLD_A as A;
+use ccos_e2e::fixture::to;
 use ccos_e2e::{EndReason, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
-
-/// `world-a.test` of the cluster's DNS.
-const A: &str = "10.245.0.11";
 
 /// The replicas' pods.
 fn replicas() -> Vec<Value> {
@@ -104,7 +103,7 @@ fn a_killed_replica_is_replaced_within_3_seconds_and_max_connections_hold_all_th
             });
         }
     });
-    let there = json!({"host": "world-a.test", "ports": [{"port": port}]});
+    let there = to("world-a.test", port);
     let network = context("analysts").set("permissions.network.outbound", json!([there]));
     ns.apply(network.set("permissions.network.maxConnections", json!(MOST)));
     let script = format!("to = ('world-a.test', {port})\n{BUSY}");

@@ -6,6 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use ccos_policy::PathPattern;
+use ccos_policy::pattern::glob::is_like;
+use ccos_policy::pattern::path::MAX_SEGMENTS;
 use ccos_profile::MAX_EXPANDED;
 use thiserror::Error;
 
@@ -13,8 +16,8 @@ use crate::path::AbsolutePath;
 use crate::request::Request;
 use crate::resolve::{Kind, TooManyLinks, Tree, resolve};
 
-/// As the decision has it (`ccos_policy::pattern::path::MAX_SEGMENTS`): a place in a pattern is a bit.
-const MOST_SEGMENTS: usize = 32;
+/// A place in a pattern is a bit, and its end another one.
+const _: () = assert!(MAX_SEGMENTS < u64::BITS as usize);
 
 /// More is a pattern over a whole distribution, and seconds of looking.
 const MOST_NAMES: usize = 65_536;
@@ -52,7 +55,7 @@ pub struct Globs {
 
 /// Why a text is no [`Glob`].
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("expected an absolute path with *, ? or ** and at most {MOST_SEGMENTS} segments, but found {found:?}")]
+#[error("expected an absolute path with *, ? or ** and at most {MAX_SEGMENTS} segments, but found {found:?}")]
 pub struct GlobError {
     found: String,
 }
@@ -84,14 +87,10 @@ impl Glob {
     /// [`GlobError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, GlobError> {
         let wrong = || GlobError { found: text.to_owned() };
-        AbsolutePath::parse(text).map_err(|_| wrong())?;
-        let is_literal = |segment: &&str| !segment.contains(['*', '?']);
-        let all: Vec<_> = text.split('/').skip(1).collect();
-        let mut base = all.iter().copied().take_while(is_literal);
-        let base = base.try_fold(AbsolutePath::root(), |path, segment| path.child(segment)).ok_or_else(wrong)?;
-        let segments: Vec<_> = all.iter().copied().skip_while(is_literal).map(Segment::of).collect();
-        let odd = text.contains(['[', ']', '{', '}', '\\']) || all.iter().any(|one| one.contains("**") && *one != "**");
-        if odd || segments.is_empty() || all.len() > MOST_SEGMENTS {
+        let pattern: PathPattern = text.parse().map_err(|_| wrong())?;
+        let base = AbsolutePath::parse(pattern.literal_base()).map_err(|_| wrong())?;
+        let segments: Vec<_> = pattern.segments().skip(base.segments().count()).map(Segment::of).collect();
+        if segments.is_empty() {
             return Err(wrong());
         }
         Ok(Self { text: text.to_owned(), base, segments })
@@ -144,28 +143,6 @@ impl Segment {
     fn of(text: &str) -> Self {
         if text == "**" { Self::Any } else { Self::Like(text.to_owned()) }
     }
-}
-
-/// Whether a name is like a segment: by characters, going back to the last `*` only.
-fn is_like(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(found) = name.get(n) {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p + 1, n));
-                p += 1;
-            }
-            Some(wanted) if *wanted == '?' || wanted == found => (p, n) = (p + 1, n + 1),
-            Some(_) | None => {
-                let Some((after, from)) = star else { return false };
-                (p, n) = (after, from + 1);
-                star = Some((after, from + 1));
-            }
-        }
-    }
-    pattern.get(p..).is_some_and(|rest| rest.iter().all(|one| *one == '*'))
 }
 
 /// Of what is a list.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use ccos_policy::pattern::path::is_at_or_below;
 use thiserror::Error;
 
 /// A path without `.`, `..`, empty segments, NUL or a trailing slash (but for `/` itself).
@@ -67,8 +68,7 @@ impl AbsolutePath {
     /// Whether it is `base` or below it.
     #[must_use]
     pub fn is_within(&self, base: &Self) -> bool {
-        base.0 == "/"
-            || self.0.strip_prefix(base.0.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_at_or_below(&self.0, &base.0)
     }
 
     /// Whether it is below `base`.

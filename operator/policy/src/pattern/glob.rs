@@ -94,6 +94,12 @@ impl Globs {
     }
 }
 
+/// Whether a name is like a segment of a pattern, for who looks at names one by one.
+#[must_use]
+pub fn is_like(pattern: &str, name: &str) -> bool {
+    matches(pattern.as_bytes(), name.as_bytes(), &mut 0)
+}
+
 /// Classic two-pointer match: on a mismatch it goes back to the last `*` only, so it is linear but for the retries. On
 /// UTF-8: literals are compared as bytes, wildcards take whole characters.
 fn matches(pattern: &[u8], name: &[u8], steps: &mut usize) -> bool {

@@ -4,7 +4,7 @@
 pub mod automaton;
 pub mod budget;
 pub mod cidr;
-mod glob;
+pub mod glob;
 pub mod host;
 pub mod inclusion;
 pub mod list;
