@@ -191,7 +191,13 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         };
         let (request, early) = match wanted {
             Wanted::Tunnel(request, early) => (request, early),
-            Wanted::Refusals(_) => return tell(&mut client, &execution.account.usage()).await,
+            Wanted::Refusals(_) => {
+                // Another one, where it serves the execution, knows of refusals that this one has not seen.
+                return match self.claim(&execution).await {
+                    Ok(()) => tell(&mut client, &execution.account.usage()).await,
+                    Err(refused) => refuse(&mut client, &refused).await,
+                };
+            }
         };
         let tunnel = self.tunnel(client, &request, early, &execution);
         if !self.holds(Check::End) {

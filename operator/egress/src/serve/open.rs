@@ -63,6 +63,14 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         Ok(Connection { seat, slot, server, host })
     }
 
+    /// Makes sure that the execution is served here.
+    pub(super) async fn claim(&self, execution: &Execution) -> Result<(), Refused> {
+        self.pin.claim(execution).await.map_err(|not_here| match not_here {
+            NotHere::Elsewhere(owner) => Refused::elsewhere(owner),
+            NotHere::NotReady(message) => Refused::new(Refusal::NotReady, message),
+        })
+    }
+
     /// A place among the connections that the execution may have at one time, at all replicas together.
     async fn seat(&self, execution: &Execution) -> Result<Option<Seat>, Refused> {
         #[cfg(feature = "sabotage")]
@@ -71,10 +79,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             return execution.account.forced_seat().map(Some).map_err(full);
         }
         let again = || Refused::new(Refusal::NotReady, "another replica has just taken this execution over".to_owned());
-        self.pin.claim(execution).await.map_err(|not_here| match not_here {
-            NotHere::Elsewhere(owner) => Refused::elsewhere(owner),
-            NotHere::NotReady(message) => Refused::new(Refusal::NotReady, message),
-        })?;
+        self.claim(execution).await?;
         match execution.account.seat() {
             Ok(seat) => Ok(Some(seat)),
             Err(NoSeat::NotHeld) => Err(again()),

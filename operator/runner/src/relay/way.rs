@@ -27,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(40);
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// For the proxy to tell what it refused; an attempt ends that much later where it does not.
-const TOLD: Duration = Duration::from_millis(500);
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Bytes of that: 32 denials of 256 characters, each of at most 6 bytes of JSON, and what is around them.
 const MOST_TOLD: u64 = 128 * 1024;
@@ -108,19 +108,19 @@ impl Way {
         }
     }
 
-    /// What the proxy refused after it had said yes, which nobody was told: connections that it cut for what they began with. Only
-    /// of the replica that serves now. `None`: it does not say.
+    /// What the proxy refused after it had said yes, which nobody was told: connections that it cut for what they began with. Of
+    /// the replica that serves now, by whichever one is asked first. `None`: it does not say.
     pub(super) async fn cut(&self) -> Option<Vec<Denial>> {
         let to = self.owner().unwrap_or(self.service);
         let request = tunnel::refusals(std::fs::read_to_string(&self.token).ok()?.trim_end())?;
-        let told = timeout(TOLD, async {
-            let mut proxy = TcpStream::connect(to).await.ok()?;
-            proxy.write_all(&request).await.ok()?;
-            let mut answer = Vec::new();
-            proxy.take(MOST_TOLD).read_to_end(&mut answer).await.ok()?;
-            tunnel::refused(&answer)
+        let usage = timeout(TOLD, async {
+            let answer = told(to, &request).await?;
+            match tunnel::head(&answer) {
+                tunnel::Head::Elsewhere(owner) => tunnel::refused(&told(owner, &request).await?),
+                _ => tunnel::refused(&answer),
+            }
         });
-        let mut denials = told.await.ok()??.denials;
+        let mut denials = usage.await.ok()??.denials;
         denials.retain(|denial| matches!(denial.reason, Refusal::ServerNameMismatch | Refusal::HostMismatch));
         Some(denials)
     }
@@ -159,6 +159,15 @@ impl Way {
         let first = answered.await.map_err(|_| broken(late.to_owned()))??;
         Ok((proxy, first))
     }
+}
+
+/// The whole answer of one replica.
+async fn told(replica: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
+    let mut proxy = TcpStream::connect(replica).await.ok()?;
+    proxy.write_all(request).await.ok()?;
+    let mut answer = Vec::new();
+    proxy.take(MOST_TOLD).read_to_end(&mut answer).await.ok()?;
+    Some(answer)
 }
 
 #[cfg(test)]
@@ -220,6 +229,25 @@ mod tests {
             let (service, _) = replica(vec![BLOCKED.to_owned(), OPEN.to_owned()]);
             let way = Way::new(service, token.clone());
             assert!(matches!(open(&way).await, Err(Failure::Refused(Refusal::Blocked))));
+        });
+        std::fs::remove_file(token).unwrap();
+    }
+
+    #[test]
+    fn what_was_cut_is_told_by_the_replica_that_serves_whichever_is_asked() {
+        let token = std::env::temp_dir().join(format!("ccos-cut-{}", std::process::id()));
+        std::fs::write(&token, "t").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let body = r#"{"bytesSent":1,"bytesReceived":0,"connections":1,"denials":[{"reason":"host-mismatch","target":"a:80","count":2,"firstSeen":7}],"deniedMore":0}"#;
+        let tells = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        runtime.block_on(async {
+            let (owner, _) = replica(vec![tells.clone()]);
+            let (service, _) = replica(vec![elsewhere(owner)]);
+            let cut = Way::new(service, token.clone()).cut().await.unwrap();
+            assert_eq!((cut.len(), cut[0].count), (1, 2));
+
+            let (service, _) = replica(vec![NOT_READY.to_owned()]);
+            assert_eq!(Way::new(service, token.clone()).cut().await, None, "nobody knows");
         });
         std::fs::remove_file(token).unwrap();
     }
