@@ -8,5 +8,5 @@ ip address add 10.0.0.2/32 dev lo
 for last in {1..8}; do ip address add "10.0.1.$last/32" dev lo; done
 # A new connection each millisecond, and each keeps its port for a minute.
 sysctl --quiet net.ipv4.ip_local_port_range="10000 65535" net.ipv4.tcp_tw_reuse=1
-ulimit -n 32768
+ulimit -n "$(ulimit -Hn)"
 exec "$@"' apart "$@"

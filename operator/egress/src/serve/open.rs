@@ -55,9 +55,9 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             let again = self.addresses(&host).await?;
             again.into_iter().map(|address| Vetted::unvetted(SocketAddr::new(address, request.port))).collect()
         };
-        let server = self.dial(&vetted).await.map_err(|(refusal, what)| {
-            Refused::new(refusal, format!("{host}:{} {what}", request.port))
-        })?;
+        let dialled = self.dial(&vetted).await;
+        let server =
+            dialled.map_err(|(refusal, what)| Refused::new(refusal, format!("{host}:{} {what}", request.port)))?;
         // Small requests and answers are most of what passes.
         server.set_nodelay(true).map_err(|_| Refused::new(Refusal::Unreachable, format!("{host} is gone")))?;
         Ok(Connection { seat, slot, server, host })
