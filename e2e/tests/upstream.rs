@@ -49,7 +49,7 @@ fn world() -> (u16, Arc<Mutex<Vec<IpAddr>>>) {
         while let Ok((mut stream, from)) = listener.accept() {
             noted.lock().unwrap().push(from.ip());
             std::thread::spawn(move || {
-                stream.read(&mut [0; 4096]).ok()?;
+                let _request = stream.read(&mut [0; 4096]).ok()?;
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()
             });
         }
@@ -121,7 +121,8 @@ struct Behind {
 
 impl Behind {
     fn new(port: u16) -> Self {
-        let history = helm(["history", "ccos", "--namespace", cluster::OPERATOR, "--max", "1", "-o", "json"]).succeeds();
+        let history =
+            helm(["history", "ccos", "--namespace", cluster::OPERATOR, "--max", "1", "-o", "json"]).succeeds();
         let history: Value = serde_json::from_str(&history).unwrap();
         let behind = Self { revision: history[0]["revision"].to_string() };
         let authorization = format!("--from-literal=authorization={AUTHORIZATION}");
