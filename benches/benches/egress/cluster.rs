@@ -15,8 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ccos_profile::egress::{ANNOTATION, AUDIENCE, EXECUTION_LABEL};
 use hickory_proto::op::Message;
-use hickory_proto::rr::rdata::A;
-use hickory_proto::rr::{RData, Record, RecordType};
+use hickory_proto::rr::rdata::{A, SOA};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -129,6 +129,11 @@ pub async fn names(leads_to: Ipv4Addr) {
             let asked = question.queries.first().unwrap();
             if asked.query_type() == RecordType::A && asked.name().to_ascii() == format!("{NAME}.") {
                 reply.add_answer(Record::from_rdata(asked.name().clone(), 300, RData::A(A(leads_to))));
+            } else {
+                // So that it is kept that there is nothing, as a cluster's name server has it.
+                let zone = || Name::from_ascii("test.").unwrap();
+                let start = RData::SOA(SOA::new(zone(), zone(), 1, 300, 300, 300, 300));
+                reply.add_authority(Record::from_rdata(zone(), 300, start));
             }
             socket.send_to(&reply.to_vec().unwrap(), from).await.unwrap();
         }

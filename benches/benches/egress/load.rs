@@ -38,7 +38,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub async fn start() -> Self {
+    pub fn start() -> Self {
         let (listener, port) = listen();
         let accepted = Arc::<AtomicU64>::default();
         let counted = Arc::clone(&accepted);
@@ -70,7 +70,7 @@ fn listen() -> (TcpListener, u16) {
 }
 
 /// A server that sends [`BULK`] bytes to whoever says something. Its port.
-pub async fn source() -> u16 {
+pub fn source() -> u16 {
     let (listener, port) = listen();
     tokio::spawn(async move {
         loop {

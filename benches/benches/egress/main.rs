@@ -59,7 +59,7 @@ struct Load {
 
 #[tokio::main]
 async fn main() {
-    let (cluster, origin, source) = (Cluster::start().await, Origin::start().await, load::source().await);
+    let (cluster, origin, source) = (Cluster::start().await, Origin::start(), load::source());
     cluster::names(load::WORLD).await;
     let mut rows = Vec::new();
     for turn in 0..TURNS {
