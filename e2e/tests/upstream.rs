@@ -199,6 +199,7 @@ fn logged(what: &str) -> bool {
 }
 
 #[test]
+#[ignore = "alone: it changes the installation"]
 fn all_connections_go_by_the_upstream_proxy_and_none_where_it_is_down() {
     let ns = namespace("upstream");
     let (port, from) = world();
