@@ -30,4 +30,5 @@ mod replicas;
 mod reports;
 mod rescan;
 mod retries;
+mod upstream;
 mod usage;
