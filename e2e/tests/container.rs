@@ -79,7 +79,7 @@ fn nothing_but_what_is_granted_is_in_reach() {
             ("open:/app/other", "EACCES"),
             ("list:/ccos", "EACCES"),
             ("open:/ccos/profile/profile.json", "EACCES"),
-            ("open:/ccos/runner/ccos-runner", "EACCES"),
+            ("open:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", "EACCES"),
             ("open:/dev/termination-log", "EACCES"),
             ("open-write:/dev/termination-log", "EACCES"),
             ("open:/var/run/secrets/kubernetes.io/serviceaccount/token", "ENOENT"),
@@ -203,7 +203,7 @@ fn what_is_written_is_not_executed_and_only_listed_programs_are() {
         writes.commands("/app/other").processes().limit("memory", "128Mi"),
         &[
             ("spawn:/app/other", "exit status: 0"),
-            ("spawn:/ccos/runner/ccos-runner", "EACCES"),
+            ("spawn:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", "EACCES"),
             ("write:/work/new", "ok"),
             ("open:/work/new", "written by the w"),
             ("mkdir:/work/a", "ok"),

@@ -51,7 +51,7 @@ tests! {
             ("open:/etc/shadow", json!("EACCES")),
             ("open:/etc/escape", json!("EACCES")),
             ("open:/ccos/profile/profile.json", json!("EACCES")),
-            ("open:/ccos/runner/ccos-runner", json!("EACCES")),
+            ("open:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
             ("list:/ccos/references/0", json!("EACCES")),
             ("open:/ccos/references/0/key", json!("EACCES")),
             ("open:/dev/termination-log", json!("EACCES")),
@@ -137,6 +137,22 @@ tests! {
         ]);
     }
 
+    what_the_node_counts_for_all_is_out_of_reach {
+        answers(Pod::contained("node").read(&["/app"]), &[
+            ("watches:1", json!("ENOSYS")),
+            ("syscall:253", json!("ENOSYS")), // inotify_init
+            ("watch:/ccos", json!("ENOSYS")),
+            ("watch:/app", json!("ENOSYS")),
+            ("requests:1", json!("ENOSYS")),
+        ]);
+    }
+
+    a_name_that_is_no_text_ends_nothing {
+        let pod = Pod::contained("name").attack(&["rename-itself", "spin:700"]).run();
+        assert_eq!(pod.report.end, End::Completed, "{pod:#?}");
+        assert!(pod.report.usage.is_some_and(|usage| usage.cpu_time_millis >= 600), "{pod:#?}");
+    }
+
     every_field_is_proven {
         let run = Pod::contained("proven").attack(&["started"]).run();
         let fields: Vec<_> = run.report.proven.iter().map(|proof| format!("{} {}", proof.field, proof.mechanism)).collect();
@@ -177,6 +193,9 @@ tests! {
             ("filters", "fork", "ok"),
             ("filters", "socket:2,2,0", "ok"),
             ("filters", "init:limit", "ok"),
+            ("filters", "watches:16", "16"),
+            ("filters", "watch:/ccos", "ok"),
+            ("filters", "requests:64", "ok"),
             ("filters", "syscall:29,7,4096,896", "shared"), // shmget, a number
             ("limits", "files", "then"),
         ] {
@@ -261,7 +280,7 @@ tests! {
         answers(pod, &[
             ("spawn:/app/other", json!("exit status: 0")),
             ("spawn:/app/third", json!("EACCES")),
-            ("spawn:/ccos/runner/ccos-runner", json!("EACCES")),
+            ("spawn:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
             ("spawn:/bin/busybox", json!("EACCES")),
             ("copy:/tmp/copy", json!("ok")),
             ("copy:/dev/shm/copy", json!("ok")),

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ccos_profile::place;
 use serde_json::{Value, json};
 
 use super::{Pod, Run, UID, ip, rlimits};
@@ -107,7 +108,7 @@ impl Pod {
             json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}),
             bind("/dev/termination-log", &of("termination-log"), "rw"),
             bind("/ccos/profile", &of("profile"), "ro"),
-            bind("/ccos/runner", &of("runner"), "ro"),
+            bind(place::RUNNER_VOLUME, &of("runner"), "ro"),
             bind("/ccos/references/0", &of("references/0"), "ro"),
             bind("/etc/passwd", &of("etc/passwd"), "ro"),
             json!({"destination": "/run/ccos", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=3m"]}),
@@ -140,7 +141,7 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
-        let mut arguments = self.arguments("/ccos/runner/ccos-runner", &digest);
+        let mut arguments = self.arguments(&format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), &digest);
         if self.behind_a_shell {
             arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
         }
