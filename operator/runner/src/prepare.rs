@@ -223,7 +223,10 @@ fn by_landlock(
         return Err(PrepareError::Landlock { expected: abi, found });
     }
     let mounted = Linux::default().read("/proc/self/mountinfo").map_err(|_| PrepareError::Mounts)?;
-    in_place(request, outside, &mounts(&mounted).into_keys().collect())?;
+    let placed = in_place(request, outside, &mounts(&mounted).into_keys().collect());
+    #[cfg(feature = "sabotage")]
+    let placed = if crate::kernel::sabotage::is_without("places") { Ok(()) } else { placed };
+    placed?;
     let Grants { grants, blocked, is_scratch_writable } = grants(request, command, rules, outside)?;
     let filters = Linux::default().read("/proc/self/status").ok().and_then(|text| filters(&text));
     Ok(Confined {

@@ -2,7 +2,7 @@
 //! of it, and a user namespace stands for `hostUsers: false`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +23,12 @@ impl Pod {
         pod.profile["imageRoot"] = json!("/");
         pod.profile["landlockAbi"] = json!(6);
         pod
+    }
+
+    /// With a link of the image where the volume `/data` belongs.
+    pub(crate) fn linked(mut self) -> Self {
+        self.linked = true;
+        self
     }
 
     /// The profile wants this ABI of Landlock.
@@ -87,6 +93,10 @@ impl Pod {
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         self.fill_image(folder);
+        if self.linked {
+            make("image/usr/lib/data");
+            symlink("usr/lib/data", folder.join("image/data")).unwrap();
+        }
         Self::write_volumes(&folder.join("volumes"));
         for path in ["", "private", "nested", "nested/secret", "open", "file", "private/key"] {
             chown(folder.join("volumes/data").join(path), Some(FIRST_ID + UID), Some(FIRST_ID + UID)).unwrap();
