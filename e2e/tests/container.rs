@@ -386,3 +386,14 @@ fn its_pod_is_restricted_and_has_users_of_its_own() {
     assert_eq!(spec["automountServiceAccountToken"], false);
     assert_eq!(spec["runtimeClassName"], json!(null));
 }
+
+/// They are in no sum over processes: not seen while they live, and nobody hears of their end.
+#[test]
+fn cpu_time_of_children_that_nobody_waits_for_is_counted() {
+    let ns = namespace("contained-orphans");
+    ns.apply(context("analysts").processes());
+    let works = contained("orphans").processes().limit("cpu", "500m").limit("cpuTime", "4s").limit("wallTime", "60s");
+    let ended = ns.accepts(works.attacks(&[("orphans:200", "ok")])).ends(EndReason::CPUTimeExceeded);
+    let cpu = ended.time("cpuTime");
+    assert!((Duration::from_secs(4)..Duration::from_secs(6)).contains(&cpu), "{cpu:?}");
+}

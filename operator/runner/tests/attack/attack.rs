@@ -413,6 +413,18 @@ fn run(verb: &str, what: &str) -> Answer {
         "rename-itself" => {
             last(unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff)\n(\xfe".as_ptr()) }.into()).map(|_| "ok".into())
         }
+        // Work for so many short children, and none for itself.
+        "orphans" => {
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            for _ in 0..what.parse().unwrap() {
+                if last(unsafe { libc::fork() }.into())? == 0 {
+                    run("spin", "100")?;
+                    unsafe { libc::_exit(0) };
+                }
+                run("sleep", "150")?;
+            }
+            Ok("ok".into())
+        }
         "spin-orphans" => {
             // Short children that nobody waits for: their time is in nobody's usage.
             unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
