@@ -1,5 +1,4 @@
-//! An upstream proxy by the chart's values: all connections of executions go by it, and no other way. In a file of its own: the
-//! installation is changed, and changed back.
+//! An upstream proxy by the chart's values: all connections of executions go by it, and no other way.
 
 #![allow(
     clippy::unwrap_used,
@@ -199,7 +198,7 @@ fn logged(what: &str) -> bool {
 }
 
 #[test]
-#[ignore = "alone: it changes the installation"]
+#[ignore = "alone: it changes the installation, and changes it back"]
 fn all_connections_go_by_the_upstream_proxy_and_none_where_it_is_down() {
     let ns = namespace("upstream");
     let (port, from) = world();
