@@ -175,7 +175,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             Err(None) => return, // gone, or a probe of the kubelet
             Err(Some(refused)) => {
                 self.metrics.refused(refused.refusal);
-                debug!(reason = refused.refusal.token(), message = refused.message, "refused");
+                debug!(reason = refused.refusal.token(), why = refused.message, "refused");
                 return refuse(&mut client, &refused).await;
             }
         };
@@ -187,7 +187,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                 let refused = Refused::new(unknown.refusal, unknown.message);
                 let count = self.metrics.refused(refused.refusal);
                 if count.is_power_of_two() {
-                    info!(reason = refused.refusal.token(), message = refused.message, %from, count, "refused");
+                    info!(reason = refused.refusal.token(), why = refused.message, %from, count, "refused");
                 }
                 return refuse(&mut client, &refused).await;
             }
@@ -280,8 +280,8 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         let count = execution.account.refused(refused.refusal, target);
         if count.is_power_of_two() {
             let Execution { namespace, pod, uid, .. } = execution;
-            let (target, message) = (escaped(target, MAX_SHOWN), escaped(&refused.message, MAX_SHOWN));
-            info!(namespace, pod, uid, target, reason = refused.refusal.token(), message, count, "refused");
+            let (target, why) = (escaped(target, MAX_SHOWN), escaped(&refused.message, MAX_SHOWN));
+            info!(namespace, pod, uid, target, reason = refused.refusal.token(), why, count, "refused");
         }
     }
 }
