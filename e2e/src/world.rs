@@ -180,7 +180,8 @@ pub fn hears(port: u16) -> Hears {
     let mut command = Command::new("openssl");
     command.args(["s_server", "-quiet", "-accept", &format!("{}:{port}", cluster::WORLD_A)]);
     command.arg("-cert").arg(folder.join("world.crt")).arg("-key").arg(folder.join("world.key"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("openssl");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("openssl");
     let (mut from, mut to) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
     let heard = Arc::<Mutex<String>>::default();
     let kept = Arc::clone(&heard);

@@ -30,7 +30,7 @@ use crate::resolve::Resolve;
 use crate::shown::escaped;
 use crate::upstream::Upstream;
 
-pub use accept::serve;
+pub use accept::{listen, serve};
 use answer::{Refused, establish, refuse, tell};
 use lobby::Lobby;
 use open::Connection;
