@@ -29,8 +29,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// `#!`, a path and one argument: what Linux reads of a script (execve(2)).
 const SCRIPT_HEAD_BYTES: usize = 256;
 
-/// [`place::RUNNER`] in [`place::RUNNER_VOLUME`].
-const RUNNER_IN_VOLUME: &str = "/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner";
+/// Where its pod has this program: only the pod knows.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
@@ -132,7 +132,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
     let limits = limits(request);
     Ok(Plan {
         probes: Probes {
-            canaries: canaries(request)?,
+            canaries: canaries()?,
             blocked: confined.blocked,
             steps: confined.steps,
             pod: confined.pod,
@@ -223,7 +223,7 @@ fn by_landlock(
         return Err(PrepareError::Landlock { expected: abi, found });
     }
     let mounted = Linux::default().read("/proc/self/mountinfo").map_err(|_| PrepareError::Mounts)?;
-    let placed = in_place(request, outside, &mounts(&mounted).into_keys().collect());
+    let placed = in_place(request, &own_program()?.parent(), outside, &mounts(&mounted).into_keys().collect());
     #[cfg(feature = "sabotage")]
     let placed = if crate::kernel::sabotage::is_without("places") { Ok(()) } else { placed };
     placed?;
@@ -284,15 +284,14 @@ fn check_interpreter(script: &AbsolutePath, rules: &Rules, outside: &Outside) ->
 }
 
 /// Files that are certainly there, outside. The first two are always: without them the proof would prove nothing.
-fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
-    let runner = if request.landlock_abi.is_some() { RUNNER_IN_VOLUME } else { place::RUNNER };
-    let must = [place::PROFILE, runner];
-    if let Some(path) = must.into_iter().find(|path| !Path::new(path).exists()) {
+fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
+    let runner = own_program()?;
+    let must = [(place::PROFILE, place::PROFILE), (OWN_PROGRAM, runner.as_str())];
+    if let Some((path, _)) = must.into_iter().find(|(_, at)| !Path::new(at).exists()) {
         return Err(PrepareError::Canary { path });
     }
     let may = [
         place::TERMINATION_LOG,
-        place::RUNNER_VOLUME,
         place::IMAGE,
         place::VOLUMES,
         place::REFERENCES,
@@ -300,8 +299,14 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
         place::EGRESS_TOKEN,
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
     ];
-    let all = must.into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
-    Ok(all.map(AbsolutePath::literal).collect())
+    let all = [place::PROFILE].into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
+    Ok(all.map(AbsolutePath::literal).chain([runner]).collect())
+}
+
+/// The path of this program.
+fn own_program() -> Result<AbsolutePath, PrepareError> {
+    let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    path.and_then(|path| AbsolutePath::parse(&path).ok()).ok_or(PrepareError::Canary { path: OWN_PROGRAM })
 }
 
 /// What the proof asks the relay for: one name, if there is one, and a port that nobody may connect to.

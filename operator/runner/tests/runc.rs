@@ -51,7 +51,7 @@ tests! {
             ("open:/etc/shadow", json!("EACCES")),
             ("open:/etc/escape", json!("EACCES")),
             ("open:/ccos/profile/profile.json", json!("EACCES")),
-            ("open:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
+            ("open:/ccos-00112233445566778899aabbccddeeff/deeper/than/any/volume/of/a/context/is/ccos-runner", json!("EACCES")),
             ("list:/ccos/references/0", json!("EACCES")),
             ("open:/ccos/references/0/key", json!("EACCES")),
             ("open:/dev/termination-log", json!("EACCES")),
@@ -292,7 +292,7 @@ tests! {
         answers(pod, &[
             ("spawn:/app/other", json!("exit status: 0")),
             ("spawn:/app/third", json!("EACCES")),
-            ("spawn:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
+            ("spawn:/ccos-00112233445566778899aabbccddeeff/deeper/than/any/volume/of/a/context/is/ccos-runner", json!("EACCES")),
             ("spawn:/bin/busybox", json!("EACCES")),
             ("copy:/tmp/copy", json!("ok")),
             ("copy:/dev/shm/copy", json!("ok")),
@@ -437,6 +437,7 @@ tests! {
 
     limits_end_with_their_reasons {
         answers(Pod::contained("files").limit("fileDescriptors", 32), &[("files", json!("31 then EMFILE"))]);
+        answers(Pod::contained("core"), &[("core", json!([1, 1]))]);
         answers(Pod::contained("threads").limit("threads", 5), &[("threads", json!("4 then EAGAIN"))]);
         let disk = Pod::contained("disk").write(&["/work"]).limit("diskBytes", 1 << 20);
         let run = answers(disk, &[("fill:/tmp,/dev/shm,/work", json!(1 << 20))]);

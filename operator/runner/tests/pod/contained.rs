@@ -15,6 +15,9 @@ use super::{Pod, Run, UID, ip, rlimits};
 /// Where the ids of the container's user namespace begin on the machine.
 const FIRST_ID: u32 = 100_000;
 
+/// As a pod has it: see `ccos_profile::place::runner_volume`.
+const RUNNER: &str = "/ccos-00112233445566778899aabbccddeeff/deeper/than/any/volume/of/a/context/is";
+
 impl Pod {
     /// A container of the machine's kernel.
     pub(crate) fn contained(name: &str) -> Self {
@@ -118,7 +121,7 @@ impl Pod {
             json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}),
             bind("/dev/termination-log", &of("termination-log"), "rw"),
             bind("/ccos/profile", &of("profile"), "ro"),
-            bind(place::RUNNER_VOLUME, &of("runner"), "ro"),
+            bind(RUNNER, &of("runner"), "ro"),
             bind("/ccos/references/0", &of("references/0"), "ro"),
             bind("/etc/passwd", &of("etc/passwd"), "ro"),
             json!({"destination": "/run/ccos", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=3m"]}),
@@ -151,7 +154,7 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
-        let mut arguments = self.arguments(&format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), &digest);
+        let mut arguments = self.arguments(&format!("{RUNNER}{}", place::RUNNER), &digest);
         if self.behind_a_shell {
             arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
         }
