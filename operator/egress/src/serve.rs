@@ -32,7 +32,7 @@ use crate::upstream::Upstream;
 
 /// Characters of a target or a message in the log.
 const MAX_SHOWN: usize = 512;
-use answer::{Refused, establish, refuse, tell};
+use answer::{Refused, establish, point, refuse, tell};
 use lobby::Lobby;
 use open::Connection;
 use secured::To;
@@ -176,6 +176,10 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                 return refuse(&mut client, &refused).await;
             }
         };
+        if matches!(wanted, Wanted::Canary) {
+            // Whoever asks: it is asked before the pod of an execution need be known here.
+            return point(&mut client).await;
+        }
         let identified = self.identify.identify(wanted.token()).await;
         drop(waiting);
         let execution = match identified {
@@ -198,6 +202,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                     Err(refused) => refuse(&mut client, &refused).await,
                 };
             }
+            Wanted::Canary => return,
         };
         let tunnel = self.tunnel(client, &request, early, &execution);
         if !self.holds(Check::End) {
@@ -324,12 +329,16 @@ enum Wanted {
     Tunnel(Connect, Vec<u8>),
     /// To know what was refused, with its token.
     Refusals(Option<String>),
+    /// To know where the canary is.
+    Canary,
 }
 
 impl Wanted {
     fn token(&self) -> &str {
-        let (Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token)) = self;
-        token.as_deref().unwrap_or_default()
+        match self {
+            Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token) => token.as_deref().unwrap_or_default(),
+            Self::Canary => "",
+        }
     }
 }
 
@@ -345,6 +354,7 @@ async fn request(client: &mut TcpStream) -> Result<Wanted, Option<Refused>> {
             Head::Partial => {}
             Head::Complete(request, length) => return Ok(Wanted::Tunnel(request, bytes.split_off(length))),
             Head::Refusals(token) => return Ok(Wanted::Refusals(token)),
+            Head::Canary => return Ok(Wanted::Canary),
         }
     }
 }

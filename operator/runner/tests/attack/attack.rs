@@ -293,6 +293,33 @@ fn run(verb: &str, what: &str) -> Answer {
             let answer = run(verb, rest).unwrap_or_else(|error| Value::from(name(&error)));
             Ok(vec![answer, Value::from(started.elapsed() < Duration::from_millis(100))].into())
         }
+        // Opens a connection by what is sent, and not by connect(2).
+        "fast" => {
+            let to: std::net::SocketAddrV4 = what.parse().unwrap();
+            let socket = last(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }.into())? as i32;
+            let address = libc::sockaddr_in {
+                sin_family: libc::AF_INET as u16,
+                sin_port: to.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*to.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            let length = size_of_val(&address) as u32;
+            let at = (&raw const address).cast();
+            last(unsafe { libc::sendto(socket, c"fast".as_ptr().cast(), 4, libc::MSG_FASTOPEN, at, length) } as i64)
+                .map(|_| "ok".into())
+        }
+        // At whatever port the kernel chooses.
+        "listen-anywhere" => {
+            let socket = last(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }.into())? as i32;
+            last(unsafe { libc::listen(socket, 1) }.into()).map(|_| "ok".into())
+        }
+        // Makes of a TCP socket one of another kind, of this name.
+        "convert" => {
+            let socket = last(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }.into())? as i32;
+            let (name, length) = (text(what), what.len() as u32);
+            last(unsafe { libc::setsockopt(socket, libc::IPPROTO_TCP, 31, name.as_ptr().cast(), length) }.into())
+                .map(|_| "ok".into())
+        }
         "send" => UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", what).map(|_| "ok".into()),
         "socket" => {
             let numbers: Vec<i32> = what.split(',').map(|number| number.parse().unwrap()).collect();
