@@ -105,7 +105,8 @@ pub(super) async fn tell(client: &mut TcpStream, usage: &Usage) {
 pub(super) async fn point(client: &mut TcpStream) {
     let Ok(own) = client.local_addr() else { return };
     let canary = SocketAddr::new(own.ip().to_canonical(), CANARY_PORT);
-    let text = format!("HTTP/1.1 200 OK\r\n{CANARY_HEADER}: {canary}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let text =
+        format!("HTTP/1.1 200 OK\r\n{CANARY_HEADER}: {canary}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let answer = async {
         client.write_all(text.as_bytes()).await?;
         client.shutdown().await

@@ -116,6 +116,37 @@ fn a_contained_execution_becomes() {
     assert_eq!(profile.volumes[0].source, profile.volumes[0].mount_path);
 }
 
+/// The runner's name server and its listeners are in the pod's network there, without a capability.
+#[test]
+fn a_contained_execution_that_connects_may_use_low_ports_and_no_other_one_may() {
+    let sysctls = |children: Children| children.pod.spec.unwrap().security_context.unwrap().sysctls;
+    assert_eq!(sysctls(connecting(Isolation::GVisor)), None);
+    let mut object = execution();
+    object.spec.isolation = Some(Isolation::Container);
+    let unblocked = |text: &str| text.replace("/data/private", "/private");
+    let children = |outbound: Value| {
+        let mut context: ccos_crds::SecurityContext =
+            serde_saphyr::from_str(&unblocked(CONTEXT).replace("[GVisor, Kata]", "[Container]")).unwrap();
+        let mut provider: ccos_crds::CapabilityProvider = serde_saphyr::from_str(&unblocked(PROVIDER)).unwrap();
+        let network = || Some(serde_json::from_value(json!({"outbound": outbound})).unwrap());
+        context.spec.permissions.as_mut().unwrap().network = network();
+        let required = provider.spec.capabilities[0].requires.as_mut().unwrap();
+        required.permissions.as_mut().unwrap().network = network();
+        let found = found(context, provider);
+        let proxy = Some("10.96.7.8:3128".parse().unwrap());
+        step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), proxy)).unwrap()
+    };
+    assert_eq!(sysctls(children(json!([]))), None);
+    let there = children(json!([{"host": "a.test", "ports": [{"port": 443}]}]));
+    let policy = there.network_policy.spec.as_ref().unwrap().egress.as_ref().unwrap();
+    let ports: Vec<_> =
+        policy.iter().flat_map(|rule| rule.ports.iter().flatten()).map(|port| port.port.clone()).collect();
+    let canary = i32::from(ccos_profile::egress::CANARY_PORT);
+    assert!(!ports.contains(&Some(IntOrString::Int(canary))), "{ports:?}");
+    let [sysctl] = &sysctls(there).unwrap()[..] else { panic!() };
+    assert_eq!((sysctl.name.as_str(), sysctl.value.as_str()), ("net.ipv4.ip_unprivileged_port_start", "0"));
+}
+
 #[test]
 fn a_volume_that_nothing_requires_is_not_mounted() {
     let Children { pod, .. } = children(Isolation::GVisor);

@@ -19,7 +19,7 @@ pub(super) const IPV6: &str =
 pub(super) const NO_HOST: &str =
     "127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 no host: neither is reached by the network; remove it";
 pub(super) const IN_THE_POD: &str = "the pod's loopback can't be given other addresses without a capability, which Container has none of; \
-     write a host, or use GVisor";
+     write a host";
 pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
 pub(super) const INBOUND_RULES: &str = "connections in are not held yet; write [], which is held: none";
 

@@ -175,7 +175,8 @@ pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), Loc
         Isolation::Pod { input, text, relay } => {
             run(kernel, [Call::Subreaper, Call::Input { at: input.clone(), text: text.clone() }])?;
             // Before anybody else is here who could listen there.
-            let listen = |Beside { ports, to, .. }: &Beside| Call::Listen { ports: ports.clone(), to: *to, from: Reach::Pod };
+            let listen =
+                |Beside { ports, to, .. }: &Beside| Call::Listen { ports: ports.clone(), to: *to, from: Reach::Pod };
             run(kernel, relay.as_ref().map(listen))
         }
     }
@@ -197,7 +198,8 @@ pub fn renounce(kernel: &mut dyn Kernel, namespaces: Namespaces, but: Vec<i32>) 
 /// # Errors
 /// [`LockdownError`]: the process must end.
 pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Confined, LockdownError> {
-    let Confinement { input, outputs: (output, error), setup, limits, working_dir, landlock, connects, filters } = confinement;
+    let Confinement { input, outputs: (output, error), setup, limits, working_dir, landlock, connects, filters } =
+        confinement;
     run(
         kernel,
         [
@@ -214,7 +216,10 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
     // In the view, and with no right that the workload won't have in it but capabilities, which open no folder here:
     // none of its files belongs to anybody else who is mapped.
     run(kernel, [Call::EnterFolder(working_dir), Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel, if landlock.is_some() { Namespaces::Pod { connects: !connects.is_empty() } } else { Namespaces::Own })?;
+    drop_capabilities(
+        kernel,
+        if landlock.is_some() { Namespaces::Pod { connects: !connects.is_empty() } } else { Namespaces::Own },
+    )?;
     // After the folder was entered and the input opened, and before the filters, which count on it.
     if let Some(grants) = landlock {
         run(kernel, [Call::Handle])?;

@@ -366,13 +366,12 @@ mod tests {
     /// A rule without conditions beside one with some would be lost: seccompiler takes an empty list for "always".
     #[test]
     fn what_is_always_denied_has_no_other_rule() {
-        for (inside, network) in [
-            (IN_NAMESPACES, &[][..]),
-            (IN_THE_POD, WITHOUT_NETWORK),
-            (IN_THE_POD, BESIDE_THE_RELAY),
-        ] {
+        for (inside, network) in
+            [(IN_NAMESPACES, &[][..]), (IN_THE_POD, WITHOUT_NETWORK), (IN_THE_POD, BESIDE_THE_RELAY)]
+        {
             let first = about(1);
-            let all: Vec<_> = ALWAYS.iter().chain(inside).chain(network).chain(PROCESS_CREATION).chain(&first).collect();
+            let all: Vec<_> =
+                ALWAYS.iter().chain(inside).chain(network).chain(PROCESS_CREATION).chain(&first).collect();
             for always in all.iter().filter(|rule| rule.when == When::Always) {
                 assert_eq!(all.iter().filter(|rule| rule.syscall == always.syscall).count(), 1, "{}", always.name);
             }

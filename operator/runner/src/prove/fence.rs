@@ -217,7 +217,10 @@ mod tests {
         let canary = listener.local_addr().unwrap();
         let error = within(proxy(canary), SHORT).unwrap_err();
         assert!(matches!(error, ConfinementFailed::GotThrough { .. }), "{error}");
-        assert!(error.to_string().contains(&format!("connect to {canary}, which the network policy closes")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("connect to {canary}, which the network policy closes")),
+            "{error}"
+        );
         drop(listener);
         let error = within(proxy(canary), SHORT).unwrap_err();
         assert!(matches!(error, ConfinementFailed::Unclear { errno: Errno::CONNREFUSED, .. }), "{error}");

@@ -1,7 +1,9 @@
 //! The proof where the namespaces are the pod's, and Landlock takes the place of the view.
 
 use super::fence::Fenced;
-use super::{NETWORK, NAMES, Outbound, COMMANDS, ConfinementFailed, DISK, FILES, IPC, PAGE, PROBE_FILE, Probes, Prover, equal};
+use super::{
+    COMMANDS, ConfinementFailed, DISK, FILES, IPC, NAMES, NETWORK, Outbound, PAGE, PROBE_FILE, Probes, Prover, equal,
+};
 use crate::kernel::Attempt;
 use crate::path::AbsolutePath;
 use ccos_profile::{mechanism, place};

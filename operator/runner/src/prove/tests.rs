@@ -234,10 +234,8 @@ fn what_reads_back_differently_in_the_pod_is_named() {
     let fenced = Some(fence::Fenced::for_test());
     let visible = Recorder { owner: 1000, ..held_in_pod() };
     let other = Probes { pod: Some(PodProbes { init: 9, filters: 6, is_scratch_writable: true, fenced }), ..probes() };
-    let unfenced = Probes {
-        pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true, fenced: None }),
-        ..probes()
-    };
+    let unfenced =
+        Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true, fenced: None }), ..probes() };
     for (kernel, probes, expected) in [
         (one_less, in_pod(), "Seccomp_filters: 6, 5"),
         (none, in_pod(), "Seccomp_filters: 6, 0"),
@@ -260,7 +258,8 @@ fn what_reads_back_differently_in_the_pod_is_named() {
     // Smaller than granted holds, too.
     let smaller = Recorder { scratch_bytes: 4096, ..held_in_pod() };
     assert!(tried(smaller, &in_pod()).0.is_ok());
-    let closed = Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: false, fenced }), ..probes() };
+    let closed =
+        Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: false, fenced }), ..probes() };
     let (_, log) = tried(held_in_pod(), &closed);
     assert!(log.contains(&"try create /tmp/.ccos-probe".to_owned()), "{log:?}");
 }

@@ -13,7 +13,7 @@ pub(super) enum Fence {
     Never,
 }
 
-const RULES: &str = "table inet policy {
+const RULES: &str = "table inet fence {
   chain input {
     type filter hook input priority 0; policy drop;
     tcp dport 3128 accept
@@ -56,11 +56,8 @@ impl Pod {
 }
 
 fn apply(world: &str) {
-    let mut nft = Command::new("ip")
-        .args(["netns", "exec", world, "nft", "-f", "-"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("nft");
+    let mut nft =
+        Command::new("ip").args(["netns", "exec", world, "nft", "-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft");
     std::io::Write::write_all(&mut nft.stdin.take().unwrap(), RULES.as_bytes()).unwrap();
     assert!(nft.wait().unwrap().success());
 }
