@@ -3,6 +3,7 @@
 use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
 use ccos_plan::step;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use crate::world::{CONTEXT, PROVIDER, cluster, context, execution, found, granted, operator, provider};
