@@ -378,7 +378,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "NetworkPolicy, Landlock, egress proxy";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";

@@ -92,6 +92,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 // The user is the container's own: the sandbox's pause process would count against its threads.
                 run_as_non_root: Some(true),
                 seccomp_profile: Some(runtime_default()),
+                sysctls: (in_pod && plan.egress.is_some()).then(container::low_ports),
                 ..PodSecurityContext::default()
             }),
             share_process_namespace: Some(false),
