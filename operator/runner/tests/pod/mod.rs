@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each lane uses its part")]
 
 mod contained;
+mod fence;
 mod neighbour;
 mod proxy;
 
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use ccos_profile::Report;
 use serde_json::{Value, json};
 
+use fence::Fence;
 use neighbour::Neighbour;
 use proxy::Proxy;
 
@@ -37,6 +39,7 @@ pub(crate) struct Pod {
     networked: bool,
     debian: bool,
     proxy: Option<Proxy>,
+    fence: Fence,
     contained: bool,
     linked: bool,
     oversized: u64,
@@ -94,7 +97,7 @@ pub(crate) fn missed_attack(pod: Pod, without: &str, attack: &str, got_through: 
     assert!(got_through(&run, &found), "{without}, {attack}: {run:#?}");
 }
 
-fn attacked(pod: Pod, attack: &str) -> (Run, String) {
+pub(crate) fn attacked(pod: Pod, attack: &str) -> (Run, String) {
     // What is executed has to be there.
     let copies = if attack == "exec:/tmp/copy" { &["copy:/tmp/copy"][..] } else { &[] };
     let run = pod.attack(&[copies, &[attack]].concat()).run();
@@ -127,6 +130,7 @@ impl Pod {
             networked: false,
             debian: false,
             proxy: None,
+            fence: Fence::AtOnce,
             contained: false,
             linked: false,
             oversized: 1,
@@ -301,6 +305,32 @@ impl Pod {
         self
     }
 
+    fn make_network(&self) {
+        ip(&["netns", "add", &self.name]);
+        let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
+        inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
+        inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
+        inside(&["link", "set", "pod0", "up"]);
+        inside(&["link", "set", "nobody0", "up"]);
+        if let Some(proxy) = &self.proxy {
+            // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+            let world = format!("{}-w", self.name);
+            ip(&["netns", "add", &world]);
+            inside(&["link", "set", "nobody0", "netns", &world]);
+            ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+            ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+            proxy.start(&world);
+        }
+        inside(&["route", "add", "default", "via", "10.255.255.1"]);
+    }
+
+    fn remove_network(&self) {
+        ip(&["netns", "delete", &self.name]);
+        if self.proxy.is_some() {
+            ip(&["netns", "delete", &format!("{}-w", self.name)]);
+        }
+    }
+
     pub(crate) fn run(self) -> Run {
         if self.contained {
             return self.run_contained();
@@ -318,22 +348,7 @@ impl Pod {
             command
         };
         if self.networked {
-            ip(&["netns", "add", &self.name]);
-            let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
-            inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
-            inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
-            inside(&["link", "set", "pod0", "up"]);
-            inside(&["link", "set", "nobody0", "up"]);
-            if let Some(proxy) = &self.proxy {
-                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
-                let world = format!("{}-w", self.name);
-                ip(&["netns", "add", &world]);
-                inside(&["link", "set", "nobody0", "netns", &world]);
-                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
-                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
-                proxy.start(&world);
-            }
-            inside(&["route", "add", "default", "via", "10.255.255.1"]);
+            self.make_network();
         }
         let started = Instant::now();
         let mut run = runsc();
@@ -346,10 +361,7 @@ impl Pod {
         let output = child.wait_with_output().unwrap();
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
-            ip(&["netns", "delete", &self.name]);
-            if self.proxy.is_some() {
-                ip(&["netns", "delete", &format!("{}-w", self.name)]);
-            }
+            self.remove_network();
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
