@@ -200,7 +200,7 @@ tests! {
         for mechanism in mechanism::ALL.iter().copied() {
             match mechanism {
                 // What is refused at admission.
-                mechanism::OUTBOUND => assert_eq!(mechanism.by_landlock, "not held"),
+                mechanism::OUTBOUND | mechanism::INBOUND => assert_eq!(mechanism.by_landlock, "not held"),
                 mechanism::FILES => missed(pod, "landlock", "open /ccos/profile/profile.json", "open:/etc/shadow", |_, found| found == "image"),
                 mechanism::NETWORK => missed(pod, "filters", filters, "socket:2,2,0", |_, found| found == "ok"),
                 mechanism::COMMANDS => missed(pod, "landlock", "open /ccos/profile/profile.json", "exec:/tmp/copy", |run, _| run.report.result == Some(json!({"started": "ok"}))),

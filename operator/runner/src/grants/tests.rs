@@ -57,6 +57,7 @@ fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result
             cpu_millis: None,
         },
         egress: None,
+        inbound: None,
         report: None,
     };
     let request = expand(&parse(profile, (1000, 1000)).unwrap(), &tree).unwrap();

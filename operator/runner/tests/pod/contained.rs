@@ -68,6 +68,7 @@ impl Pod {
             stderr,
             seconds,
             asked: Vec::new(),
+            visits: Vec::new(),
             folder,
         }
     }

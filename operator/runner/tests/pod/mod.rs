@@ -5,6 +5,7 @@
 mod contained;
 mod neighbour;
 mod proxy;
+mod visitor;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use neighbour::Neighbour;
 use proxy::Proxy;
+use visitor::Visitor;
 
 const UID: u32 = 1000;
 
@@ -37,6 +39,7 @@ pub(crate) struct Pod {
     networked: bool,
     debian: bool,
     proxy: Option<Proxy>,
+    visitor: Option<Visitor>,
     contained: bool,
     oversized: u64,
     neighbour: Option<Neighbour>,
@@ -56,6 +59,8 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     /// What the proxy was asked for, with the token.
     pub(crate) asked: Vec<String>,
+    /// What visitors were answered, port by port.
+    pub(crate) visits: Vec<(u16, String)>,
     folder: PathBuf,
 }
 
@@ -126,6 +131,7 @@ impl Pod {
             networked: false,
             debian: false,
             proxy: None,
+            visitor: None,
             contained: false,
             oversized: 1,
             neighbour: None,
@@ -166,6 +172,28 @@ impl Pod {
         self.proxy = Some(Proxy::default());
         let rules = json!({"outbound": outbound, "blocked": blocked});
         self.profile["egress"] = json!({"proxy": proxy::ADDRESS, "rules": rules});
+        self
+    }
+
+    /// Others may connect in, and try to at these ports.
+    pub(crate) fn visited(mut self, sources: &Value, blocked: &Value, ports: &[u16]) -> Self {
+        self.networked = true;
+        self.visitor = Some(Visitor::to(ports));
+        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
+        self
+    }
+
+    /// At these ports, one after the other.
+    pub(crate) fn visits(mut self, ports: &[u16]) -> Self {
+        self.visitor = Some(Visitor::to(ports));
+        self
+    }
+
+    /// Nothing keeps the pod from what it may not reach: somebody answers where the API server would.
+    pub(crate) fn unfenced(mut self) -> Self {
+        self.environment.retain(|variable| !variable.starts_with("KUBERNETES_SERVICE_HOST="));
+        self.environment.push(format!("KUBERNETES_SERVICE_HOST={}", visitor::WORLD));
+        self.visitor.as_mut().unwrap().open = true;
         self
     }
 
@@ -299,7 +327,11 @@ impl Pod {
         self
     }
 
-    pub(crate) fn run(self) -> Run {
+    fn has_world(&self) -> bool {
+        self.proxy.is_some() || self.visitor.is_some()
+    }
+
+    pub(crate) fn run(mut self) -> Run {
         if self.contained {
             return self.run_contained();
         }
@@ -322,14 +354,15 @@ impl Pod {
             inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
             inside(&["link", "set", "pod0", "up"]);
             inside(&["link", "set", "nobody0", "up"]);
-            if let Some(proxy) = &self.proxy {
+            if self.has_world() {
                 // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
                 let world = format!("{}-w", self.name);
                 ip(&["netns", "add", &world]);
                 inside(&["link", "set", "nobody0", "netns", &world]);
                 ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
                 ip(&["-n", &world, "link", "set", "nobody0", "up"]);
-                proxy.start(&world);
+                self.proxy.iter().for_each(|proxy| proxy.start(&world));
+                self.visitor.iter_mut().for_each(|visitor| visitor.start(&world));
             }
             inside(&["route", "add", "default", "via", "10.255.255.1"]);
         }
@@ -345,7 +378,7 @@ impl Pod {
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
             ip(&["netns", "delete", &self.name]);
-            if self.proxy.is_some() {
+            if self.has_world() {
                 ip(&["netns", "delete", &format!("{}-w", self.name)]);
             }
         }
@@ -362,6 +395,7 @@ impl Pod {
             seconds,
             folder,
             asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
+            visits: self.visitor.map(Visitor::answers).unwrap_or_default(),
         }
     }
 
