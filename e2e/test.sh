@@ -16,7 +16,7 @@ set +a
 cd "$root"
 # By hand, not in the order of names: the last two take parts of the operator away, and bring them back.
 failed=
-for promise in admission policy providers files container attacks languages network fence late relay clients proxy replicas credentials bandwidth exfiltration limits usage reports lifecycle queue retries rescan doctor audit receipts install; do
+for promise in admission policy providers files container attacks languages network fence late inbound relay clients proxy replicas credentials bandwidth exfiltration limits usage reports lifecycle queue retries rescan doctor audit receipts install; do
     cargo test -p ccos-e2e --locked --no-fail-fast --test "$promise" "$@" || failed="$failed $promise"
 done
 # What runs under gVisor and runc is not run under Kata: there is no lane for that yet, only a look at an installed one.

@@ -15,7 +15,7 @@ const MOST_TEXT: usize = 16 * 1024;
 /// Where the resolver of code that connects to something is.
 const RESOLVER: u16 = 53;
 
-const ISOLATIONS: &str = "connections in are not held there yet; use GVisor, or write [], which is held: none";
+const ISOLATIONS: &str = "connections in are held in GVisor and Kata alone; or write [], which is held: none";
 const IPV6: &str = "sources by IPv6 address can't be held yet; write a block of IPv4";
 const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
 const SHARED: &str = "the port is one that the code connects to (or 53, its resolver's), which the runner holds for that; listen on another";

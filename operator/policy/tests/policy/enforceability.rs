@@ -241,7 +241,9 @@ fn connections_in_are_held_where_the_code_has_a_network_of_its_own() {
         }
     }
     let inbound = "requires.permissions.network.inbound";
-    visited("pods", &["80"]).asks(|r| r.isolation = Some(Isolation::Container)).denied_for(&[(Unenforceable, inbound)]);
+    visited("pods", &["80"])
+        .asks(|r| r.isolation = Some(Isolation::Wasm))
+        .denied_for(&[(Unenforceable, "isolation"), (Unenforceable, inbound)]);
     visited("2001:db8::/32", &["80"]).says(&format!(
         "{inbound}[0] \"2001:db8::/32 port 80\": sources by IPv6 address can't be held yet; write a block of IPv4"
     ));

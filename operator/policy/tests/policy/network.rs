@@ -333,7 +333,7 @@ fn a_denial_of_pods_shows_some_that_are_not_granted() {
         .says(
             "requires.permissions.network.inbound[0] \"pods (a in (\"x\", \"y\")) of its namespace ports 80-81\": not granted, \
              e.g. pods (a=y) of its namespace, port 81; granted: pods (a=x) of its namespace ports 80-90, \
-             pods (a=y) of its namespace port 80",
+             pods (a=y) of its namespace port 80; required by weather.fetch of CapabilityProvider \"weather\"",
         );
 }
 
