@@ -73,7 +73,8 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
     let _canary = SharedMemory::new().map_err(broken("shared memory"))?;
     let sockets = request.egress.as_ref().map(|_| relay::sockets::pair()).transpose().map_err(broken("sockets"))?;
     let (sockets, hand_out) = sockets.unzip();
-    let asking = request.inbound.as_ref().map(|_| relay::sockets::pair()).transpose().map_err(broken("sockets"))?;
+    let asking = request.inbound.as_ref().map(|_| inbound::sockets::pair()).transpose();
+    let asking = asking.map_err(|error| (End::InternalError, format!("sockets: {error}")))?;
     let (asker, asked) = asking.unzip();
     let plan = prepare::prepare(&request, &pipes, hand_out.as_ref()).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };

@@ -283,6 +283,10 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         // The relay answers in a network namespace of the workload's own.
         return Err(value("egress", "nothing where landlockAbi is given", "an egress proxy"));
     }
+    if request.landlock_abi.is_some() && request.inbound.is_some() {
+        // So are connections carried to one.
+        return Err(value("inbound", "nothing where landlockAbi is given", "sources"));
+    }
     if request.write.contains(&AbsolutePath::root()) {
         // Its baseline would be mounted into a tree in which the workload renames as it likes.
         return Err(value("files.write", "folders below \"/\"", "\"/\" itself"));

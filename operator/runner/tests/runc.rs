@@ -402,6 +402,12 @@ tests! {
             assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
             assert!(run.report.message.contains(message), "{}", run.report.message);
         }
+        // Refused at admission, too.
+        let sources = json!([{"ports": [{"port": 8080, "endPort": 8080}]}]);
+        let run = Pod::contained("carried").visited(&sources, &json!([]), &[8080]).attack(&["started"]).run();
+        assert_eq!((run.report.end, run.report.usage), (End::InternalError, None), "{run:#?}");
+        let expected = "inbound: expected nothing where landlockAbi is given";
+        assert!(run.report.message.contains(expected), "{}", run.report.message);
     }
 
     limits_end_with_their_reasons {

@@ -23,8 +23,8 @@ pub fn is_required(admitted: &Admitted) -> bool {
 }
 
 /// What the runner's own processes may use, with a way out and in or without.
-pub(super) const fn runner_memory(outbound: bool, inbound: bool) -> Bytes {
-    Bytes(RUNNER_MEMORY.0 + RELAY_MEMORY.0 * (outbound as u64 + inbound as u64))
+pub(super) fn runner_memory(outbound: bool, inbound: bool) -> Bytes {
+    Bytes(RUNNER_MEMORY.0 + RELAY_MEMORY.0 * (u64::from(outbound) + u64::from(inbound)))
 }
 
 /// What the proxy and the runner read; `None` where nothing is required. Without a proxy there is none either, so that the

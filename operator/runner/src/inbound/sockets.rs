@@ -8,13 +8,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socket_with,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 use tokio::sync::Mutex;
 
 /// A socket is asked for.
@@ -25,6 +26,14 @@ const HERE: u8 = b'!';
 
 /// There is none.
 const NONE: u8 = b'-';
+
+/// The pair over which sockets are asked for: the runner's end, and the init's.
+///
+/// # Errors
+/// What socketpair(2) says.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    UnixStream::pair().map(|(asker, asked)| (asker.into(), asked.into()))
+}
 
 /// The init's side: answers what has been asked. Whether more may come.
 #[must_use]
@@ -55,24 +64,25 @@ fn hand_out(to: BorrowedFd<'_>, socket: &OwnedFd) -> Result<usize, Errno> {
 
 /// The runner's side.
 #[derive(Debug)]
-pub(super) struct Sockets(Mutex<AsyncFd<OwnedFd>>);
+pub(super) struct Sockets(Mutex<tokio::net::UnixStream>);
 
 impl Sockets {
     pub(super) fn new(asker: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&asker, true)?;
-        Ok(Self(Mutex::new(AsyncFd::register(asker)?)))
+        let asker = UnixStream::from(asker);
+        asker.set_nonblocking(true)?;
+        Ok(Self(Mutex::new(tokio::net::UnixStream::from_std(asker)?)))
     }
 
     /// A new one, not connected.
     pub(super) async fn get(&self) -> io::Result<TcpStream> {
         // One at a time, so that an answer is the asker's own. Whoever gives up waiting for the lock has asked nothing.
         let asker = self.0.lock().await;
-        asker.async_io(tokio::io::Interest::WRITABLE, |fd| Ok(send(fd, &[ASK], SendFlags::NOSIGNAL)?)).await?;
-        asker.async_io(tokio::io::Interest::READABLE, receive).await
+        asker.async_io(Interest::WRITABLE, || Ok(send(&*asker, &[ASK], SendFlags::NOSIGNAL)?)).await?;
+        asker.async_io(Interest::READABLE, || receive(asker.as_fd())).await
     }
 }
 
-fn receive(from: &OwnedFd) -> io::Result<TcpStream> {
+fn receive(from: BorrowedFd<'_>) -> io::Result<TcpStream> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
@@ -91,7 +101,6 @@ fn receive(from: &OwnedFd) -> io::Result<TcpStream> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::sockets::pair;
 
     #[tokio::test]
     async fn each_question_is_answered_by_a_new_socket() {
