@@ -76,20 +76,22 @@ fn runs<'n>(ns: &'n Namespace, execution: Execution) -> (Running<'n>, IpAddr) {
 
 /// Whoever visits, one after the other: what is answered at each place, or `refused`. The first place is tried until it
 /// answers: a server takes its time.
-fn visit(ns: &Namespace, name: &str, app: &str, places: &[(IpAddr, &str)]) -> Vec<String> {
-    let ask =
-        |(ip, rest): &(IpAddr, &str)| format!("/bin/wget -q -T 3 -O - http://{ip}{rest} 2>/dev/null || echo refused");
-    let first = format!(
-        "i=0; while [ $i -lt 20 ]; do a=$({}); [ \"$a\" = refused ] || break; sleep 1; i=$((i+1)); done; echo $a",
-        ask(&places[0])
-    );
-    let others = places[1..].iter().map(|place| format!("a=$({}); echo $a", ask(place)));
-    let script: Vec<String> = std::iter::once(first).chain(others).collect();
+fn visit(ns: &Namespace, name: &str, app: &str, places: &[(IpAddr, u16, &str)]) -> Vec<String> {
+    let ask = |(ip, port, path): &(IpAddr, u16, &str)| {
+        format!("a=$(printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {ip} {port} 2>/dev/null)")
+    };
+    let first =
+        format!("i=0; while [ $i -lt 20 ]; do {}; [ -z \"$a\" ] || break; sleep 1; i=$((i+1)); done", ask(&places[0]));
+    let others = places[1..].iter().map(ask);
+    let script: Vec<String> =
+        std::iter::once(first).chain(others).map(|asked| format!("{asked}; echo \"@@$a\"")).collect();
     let mut object = pod(name, &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sh", "-c", &script.join("; ")], &[]);
     object["metadata"]["labels"] = json!({"app": app});
     ns.apply(object);
-    ns.kubectl(["wait", "--for=jsonpath={.status.phase}=Succeeded", &format!("pod/{name}"), "--timeout=90s"]);
-    ns.kubectl(["logs", name]).lines().map(str::to_owned).collect()
+    ns.kubectl(["wait", "--for=jsonpath={.status.phase}=Succeeded", &format!("pod/{name}"), "--timeout=120s"]);
+    let log = ns.kubectl(["logs", name]);
+    let answers = log.split("@@").skip(1).map(|answer| answer.trim().lines().last().unwrap_or("refused").to_owned());
+    answers.collect()
 }
 
 #[test]
@@ -102,7 +104,7 @@ fn granted_pods_reach_the_code_at_granted_ports_and_nobody_else_does() {
         &ns,
         "friend",
         "friend",
-        &[(code, ":8080/"), (code, ":8082/"), (code, ":8081/"), (code, ":9000/"), (control, ":8081/")],
+        &[(code, 8080, "/"), (code, 8082, "/"), (code, 8081, "/"), (code, 9000, "/"), (control, 8081, "/")],
     );
     // Listened at on the loopback: reached. Not granted, and granted with nobody there: not. All come from the loopback.
     assert_eq!(friend[..4], ["127.0.0.1", "127.0.0.1", "refused", "refused"], "{friend:?}");
@@ -110,11 +112,11 @@ fn granted_pods_reach_the_code_at_granted_ports_and_nobody_else_does() {
     // By then the code listens: who is refused is refused by the policy. The twin: all of them reach the same server in a
     // plain pod.
     for (from, name, app) in [(&ns, "stranger", "stranger"), (&elsewhere, "namesake", "friend")] {
-        let seen = visit(from, name, app, &[(control, ":8080/"), (code, ":8080/")]);
+        let seen = visit(from, name, app, &[(control, 8080, "/"), (code, 8080, "/")]);
         assert_ne!(seen[0], "refused", "{name}: the attack itself does not work");
         assert_eq!(seen[1], "refused", "{name}");
     }
-    assert_eq!(visit(&ns, "last", "friend", &[(code, ":8080/end")]), ["127.0.0.1"]);
+    assert_eq!(visit(&ns, "last", "friend", &[(code, 8080, "/end")]), ["127.0.0.1"]);
     let ended = runs.completes();
     assert_eq!(ended.result(), &json!("asked to end"));
     let usage = &ended.object["status"]["usage"];
@@ -206,7 +208,7 @@ fn a_policy_that_lets_in_more_is_a_conflict_and_one_that_lets_in_as_much_is_none
     };
     ns.apply(policy("as-much", "friend"));
     let (runs, code) = runs(&ns, server("server").visited(friends(&[8080])));
-    assert_eq!(visit(&ns, "friend", "friend", &[(code, ":8080/")]), ["127.0.0.1"]);
+    assert_eq!(visit(&ns, "friend", "friend", &[(code, 8080, "/")]), ["127.0.0.1"]);
     ns.apply(policy("more", "stranger"));
     let stopped = runs.ends(EndReason::ConflictingNetworkPolicy);
     let expected = "allows what the execution may not: ingress from pods of its namespace (app=stranger) at TCP 8080";
