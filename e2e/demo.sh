@@ -37,12 +37,21 @@ echo '$ kubectl -n demo get capex summary -o jsonpath={.status.result.inline}'
 status summary '{.status.result.inline}' | jq .
 
 title "Where it ran, and what holds it"
+cat <<TEXT
+"proven": before the code started, the runner tried what is forbidden, and was refused. The network policy and the pod are the
+execution's own; the quota is what the context's capacity allows in this namespace. The pod may run a moment longer than its code.
+
+TEXT
 pod=$(status summary '{.status.attempts[0].podName}')
-show kubectl -n demo get pod "$pod" -o custom-columns=POD:.metadata.name,RUNTIMECLASS:.spec.runtimeClassName,USER:.spec.containers[0].securityContext.runAsUser,PHASE:.status.phase
+show kubectl -n demo get pod "$pod" -o custom-columns=POD:.metadata.name,RUNTIMECLASS:.spec.runtimeClassName,USER:.spec.containers[0].securityContext.runAsUser
 show kubectl -n demo get capex summary -o 'jsonpath={range .status.enforcement[*]}{.field}: {.mechanism} (proven: {.proven}){"\n"}{end}'
 show kubectl -n demo get networkpolicy,resourcequota,pod
 
 title "The kernel that it runs on"
+cat <<TEXT
+Not the node's: gVisor's, whose log says so, with its usual jokes. An administrator reads it from outside; to the code it is refused.
+
+TEXT
 # From inside: the code can't read a kernel log (syslog(2) is refused), but asks for the kernel's name. From outside: the log of the
 # sandbox, by a container that an administrator puts into the running pod.
 alice create -f examples/executions/kernel.yaml >/dev/null || failed "the execution was refused"
@@ -58,6 +67,8 @@ echo '$ kubectl -n demo get capex kernel -o jsonpath={.status.result.inline}'
 status kernel '{.status.result.inline}' | jq -c .
 
 title "An execution that wants more than its grant"
+echo 'Refused by the API server, with a line for each reason: the field, its value, why, what is granted, and who asks for it.'
+echo
 echo '$ kubectl --as alice --as-group analysts create -f examples/executions/snoop.yaml'
 if denial=$(alice create -f examples/executions/snoop.yaml 2>&1); then failed "it was admitted"; fi
 echo "$denial"
@@ -73,5 +84,9 @@ The cluster stays up. To look around:
   export KUBECONFIG=$CCOS_CLUSTER/kubeconfig PATH=$CCOS_TOOLS/bin:\$PATH
   kubectl explain capex.spec.requires
   kubectl -n demo describe capex summary
-Take a path out of examples/3-context.yaml, apply it, and run the summary again. To end it: make cluster-down
+  $CCOS_CLI explain summary -n demo
+  $CCOS_CLI can-i use analysts --as bob -n demo
+Take a path out of examples/3-context.yaml, apply it, and create the summary again: it is refused. A name runs once, so to let it run
+again, delete it first: kubectl -n demo delete capex summary
+How to write all of this for a program of your own: docs/recipes.md. To end the cluster: make cluster-down
 TEXT

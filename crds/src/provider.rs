@@ -192,7 +192,7 @@ pub struct Capability {
     pub id: String,
     /// The program, by absolute path, and its arguments. Inputs never come by arguments: they come on standard input
     /// and in the file that `CCOS_INPUT_FILE` names, as JSON. The result is what it writes to standard output, or to the
-    /// file that `CCOS_RESULT_FILE` names: JSON of at most 2048 bytes, or nothing. Standard error is the log. In isolation
+    /// file that `CCOS_RESULT_FILE` names: JSON of at most 1 MiB, or nothing. Standard error is the log. In isolation
     /// `Container` a program that is dynamically linked can write nothing, so there is no such file.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]

@@ -16,7 +16,8 @@ pub struct Stopped(());
 /// Stops it. By the number that e2e/cluster/up.sh wrote down, in the cluster's own namespace of processes.
 #[track_caller]
 pub fn stop() -> Stopped {
-    let later = format!("sleep {AT_MOST_SECONDS}; {}", script("CONT"));
+    // In the cluster's namespace of processes, and not only its signal: it ends with the cluster, and leaves no trace.
+    let later = script("CONT", AT_MOST_SECONDS);
     let apart = "setsid sh -c \"$1\" </dev/null >/dev/null 2>&1 &";
     assert!(Command::new("sh").args(["-c", apart, "sh", &later]).status().unwrap().success());
     signal("STOP");
@@ -31,17 +32,17 @@ impl Drop for Stopped {
 
 #[track_caller]
 fn signal(name: &str) {
-    let status = Command::new("sh").args(["-c", &script(name)]).status().unwrap();
+    let status = Command::new("sh").args(["-c", &script(name, 0)]).status().unwrap();
     assert!(status.success(), "SIG{name} to cilium-agent: {status}");
 }
 
 /// Exactly this process, and only while it is the agent.
-fn script(name: &str) -> String {
+fn script(name: &str, after_seconds: u32) -> String {
     let run = run();
     let (init, pid) = (run.join("init"), run.join("cilium-agent.pid"));
     format!(
         "read -r init start <{init} && read -r pid <{pid} && nsenter --target $init --mount --pid -- \
-         sh -c '[ \"$(cat /proc/'$pid'/comm)\" = cilium-agent ] && kill -{name} '$pid",
+         sh -c 'sleep {after_seconds}; [ \"$(cat /proc/'$pid'/comm)\" = cilium-agent ] && kill -{name} '$pid",
         init = init.display(),
         pid = pid.display(),
     )

@@ -1,8 +1,8 @@
 //! A namespace for one test, with what the test does in it.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ccos_policy::Reason;
@@ -33,16 +33,9 @@ pub struct User<'n> {
     name: String,
 }
 
-/// How many tests run at one time, whatever `--test-threads` says: the node has two cores.
-const AT_ONCE: usize = 3;
-
-static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-
 /// Makes one.
 #[track_caller]
 pub fn namespace(title: &str) -> Namespace {
-    let free = RUNNING.0.lock().unwrap();
-    *RUNNING.1.wait_while(free, |count| *count >= AT_ONCE).unwrap() += 1;
     let name = unique(title);
     let object = json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -269,8 +262,6 @@ impl Drop for Namespace {
             kubectl(["delete", &kind, &name, "--ignore-not-found", "--wait=false"]).run();
         }
         kubectl(["delete", "namespace", &self.name, "--wait=false"]).run();
-        *RUNNING.0.lock().unwrap() -= 1;
-        RUNNING.1.notify_one();
     }
 }
 

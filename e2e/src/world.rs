@@ -1,10 +1,11 @@
 //! Servers of the world outside: on an address of the machine, behind a name of the cluster's DNS, with certificates of an
 //! authority that only the test knows.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use crate::cluster;
 use crate::kubectl::until;
@@ -154,6 +155,61 @@ impl Drop for Server {
     fn drop(&mut self) {
         // PostgreSQL ends its children when it is told to, and not when it is killed.
         drop(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status());
+        drop(self.child.wait());
+    }
+}
+
+/// A server by TLS at `world-a.test`, whose certificate the proxy believes by the chart's values: openssl's, which prints what it
+/// hears. It answers `hello`.
+#[derive(Debug)]
+pub struct Hears {
+    child: Child,
+    heard: Arc<Mutex<String>>,
+}
+
+/// A port at which nobody listens there.
+#[track_caller]
+pub fn free_port() -> u16 {
+    TcpListener::bind((cluster::WORLD_A, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Starts one.
+#[track_caller]
+pub fn hears(port: u16) -> Hears {
+    let folder = cluster::folder();
+    let mut command = Command::new("openssl");
+    command.args(["s_server", "-quiet", "-accept", &format!("{}:{port}", cluster::WORLD_A)]);
+    command.arg("-cert").arg(folder.join("world.crt")).arg("-key").arg(folder.join("world.key"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("openssl");
+    let (mut from, mut to) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let heard = Arc::<Mutex<String>>::default();
+    let kept = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            let mut kept = kept.lock().unwrap();
+            kept.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            if kept.ends_with("\r\n\r\n") || kept.ends_with("\n\n") {
+                to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").ok();
+                to.flush().ok();
+            }
+        }
+    });
+    Hears { child, heard }
+}
+
+impl Hears {
+    /// What it heard since the last time.
+    #[track_caller]
+    pub fn takes(&self) -> String {
+        std::mem::take(&mut *self.heard.lock().unwrap())
+    }
+}
+
+impl Drop for Hears {
+    fn drop(&mut self) {
+        drop(self.child.kill());
         drop(self.child.wait());
     }
 }

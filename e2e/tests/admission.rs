@@ -12,6 +12,7 @@ use ccos_e2e::cluster::image;
 use ccos_e2e::fixture::{CAPABILITY, Fixture as _, pod};
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{EndReason, Reason, context, execution, kubectl, namespace, provider, until};
+use ccos_profile::place;
 use serde_json::{Value, json};
 
 #[test]
@@ -473,6 +474,14 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
     let answer = create(&ns.name, &token("ccos-report"));
     assert!(answer.ok, "{answer:?}");
 
+    // Where there is no runtime class it is the runner that confines: nothing may lie on it.
+    let contained = |mounts: Value| contained_pod(&with("/spec/runtimeClassName", Value::Null), mounts);
+    let answer = create(&ns.name, &contained(json!([{"name": "other", "mountPath": "/1/2/3/4/5/6/7/8"}])));
+    assert!(answer.ok, "{answer:?}");
+    let over =
+        json!({"name": "other", "mountPath": format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), "subPath": "a"});
+    let exec = json!({"exec": {"command": ["/bin/true"]}});
+
     let operator = ccos_e2e::cluster::OPERATOR;
     let variable = json!([{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]);
     for (namespace, object, says) in [
@@ -482,6 +491,12 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
         (&ns.name, with("/spec/containers/0/env", variable), "variables that are written out"),
         (&ns.name, with("/spec/containers/0/envFrom", json!([{"secretRef": {"name": "keys"}}])), "written out"),
         // By Pod Security first, where a namespace has that.
+        // What the kubelet would start beside the runner.
+        (&ns.name, with("/spec/containers/0/lifecycle", json!({"postStart": exec})), "starts nothing else"),
+        (&ns.name, with("/spec/containers/0/livenessProbe", exec.clone()), "starts nothing else"),
+        (&ns.name, with("/spec/containers/0/startupProbe", exec.clone()), "starts nothing else"),
+        (&ns.name, contained(json!([over])), "this release's runner"),
+        (&ns.name, contained(json!([{"name": "other", "mountPath": "ccos/runner"}])), "this release's runner"),
         (&ns.name, with("/spec/volumes", json!([{"name": "node", "hostPath": {"path": "/"}}])), "forbidden"),
         (&ns.name, with("/spec/volumes", json!([{"name": "pod", "downwardAPI": {}}])), "volumes of images"),
         (&ns.name, with("/spec/volumes", json!([{"name": "net", "nfs": {"server": "a", "path": "/"}}])), "forbidden"),
@@ -556,6 +571,23 @@ fn child_pod() -> Value {
         "runtimeClassName": "gvisor", "automountServiceAccountToken": false, "containers": [container], "volumes": [],
     });
     child_of("v1", "Pod", &json!({"spec": spec}))
+}
+
+/// The same for isolation Container, with these mounts besides.
+fn contained_pod(child: &Value, mounts: Value) -> Value {
+    let mut child = child.clone();
+    let Value::Array(mut mounts) = mounts else { panic!("{mounts}: expected a list") };
+    mounts.push(json!({"name": "image", "mountPath": place::RUNNER_VOLUME}));
+    let spec = child["spec"].as_object_mut().unwrap();
+    spec.remove("runtimeClassName");
+    spec.insert("hostUsers".to_owned(), json!(false));
+    spec["volumes"] = json!([
+        {"name": "image", "image": {"reference": image("CCOS_RUNNER_IMAGE")}},
+        {"name": "other", "configMap": {"name": "other", "defaultMode": 0o755}},
+    ]);
+    spec["containers"][0]["command"] = json!([format!("{}{}", place::RUNNER_VOLUME, place::RUNNER)]);
+    spec["containers"][0]["volumeMounts"] = json!(mounts);
+    child
 }
 
 /// Otherwise it would make receipts: with a key of its own among those that verify them.

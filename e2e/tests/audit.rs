@@ -1,5 +1,4 @@
-//! The audit trail of the cluster is whole, and what is done to it is found. One test restarts the webhook, so that they
-//! run one after the other.
+//! The audit trail of the cluster is whole, and what is done to it is found.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,16 +10,9 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccos_e2e::{Execution, Namespace, Reason, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// How each line begins.
 const START: &str = r#"{"audit":"ccos/1","#;
@@ -151,8 +143,8 @@ fn denied(ns: &Namespace) {
 }
 
 #[test]
+#[ignore = "alone: one of them restarts the webhook"]
 fn what_happens_is_on_record_and_what_is_done_to_the_record_is_found() {
-    let _alone = alone();
     let ns = namespace("audit");
     let since = now();
     ns.apply(context("analysts"));
@@ -205,8 +197,8 @@ fn what_happens_is_on_record_and_what_is_done_to_the_record_is_found() {
 }
 
 #[test]
+#[ignore = "alone: one of them restarts the webhook"]
 fn nothing_is_recorded_of_a_dry_run() {
-    let _alone = alone();
     let ns = namespace("audit-dry");
     ns.apply(context("analysts"));
     ns.would_accept(execution("dry"));
@@ -221,8 +213,8 @@ fn nothing_is_recorded_of_a_dry_run() {
 }
 
 #[test]
+#[ignore = "alone: one of them restarts the webhook"]
 fn a_webhook_that_restarts_begins_a_chain_that_verifies_against_the_cluster() {
-    let _alone = alone();
     let ns = namespace("audit-restart");
     ns.apply(context("analysts"));
     let before = pods();

@@ -60,6 +60,7 @@ fn server() -> (u16, mpsc::Receiver<f64>) {
 }
 
 #[test]
+#[ignore = "alone: it measures time"]
 fn each_way_is_within_5_percent_of_what_is_granted() {
     let ns = namespace("bandwidth");
     let (port, took) = server();

@@ -52,6 +52,38 @@ fn a_glob_grants_what_is_like_it_and_nothing_beside() {
         .with(Reason::Unenforceable, "requires.permissions.filesystem.blocked[0]");
 }
 
+/// A mount follows the image's links, and a volume has what its writers put there: another runner.
+#[test]
+fn nothing_is_mounted_over_the_runner() {
+    let ns = namespace("contained-over");
+    let forged = "--from-literal=ccos-runner=#!/app/attack print:\"forged\"\n";
+    ns.kubectl(["create", "configmap", "over", forged]);
+    let executable = json!({"configMap": {"name": "over", "defaultMode": 0o755}});
+    ns.apply(context("analysts").volume("over", "/way/over", executable.clone()).reads("/way/**"));
+    holds(&ns, contained("over").reads("/way/over"), &[("open:/etc/shadow", "EACCES")]);
+    // Deeper than the runner, it would be mounted after it.
+    let deep = context("deep").volume("over", "/way/to/a/place/that/is/deeper/than/the/runner", executable);
+    ns.rejects(deep).invalid("spec.volumes[0].mountPath").saying("expected at most 8 segments");
+}
+
+/// A right on a folder is one on all that is mounted below it.
+#[test]
+fn a_link_of_the_image_moves_no_volume_below_another_right() {
+    let ns = namespace("contained-moved");
+    let files = [("open", "open"), ("private", "private")];
+    ns.apply(context("analysts").config_map("data", "/moved", &files).reads("/moved/**"));
+    let attack = [("open:/usr/lib/moved/private", "EACCES")];
+    let ended = ns.accepts(contained("moved").reads("/moved/open").attacks(&attack)).ends(EndReason::ConfinementFailed);
+    assert!(ended.message().contains("/moved: expected something mounted there"), "{}", ended.message());
+    // In a view it is where it belongs.
+    let ended = ns.accepts(execution("viewed").reads("/moved/open").attacks(&[
+        ("open:/usr/lib/moved/private", "ENOENT"),
+        ("open:/moved/private", "ENOENT"),
+        ("open:/moved/open", "open"),
+    ]));
+    assert_eq!(*ended.completes().result(), json!({"as expected": 3}));
+}
+
 #[test]
 fn nothing_but_what_is_granted_is_in_reach() {
     let ns = namespace("contained");
@@ -79,7 +111,7 @@ fn nothing_but_what_is_granted_is_in_reach() {
             ("open:/app/other", "EACCES"),
             ("list:/ccos", "EACCES"),
             ("open:/ccos/profile/profile.json", "EACCES"),
-            ("open:/ccos/runner/ccos-runner", "EACCES"),
+            ("open:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", "EACCES"),
             ("open:/dev/termination-log", "EACCES"),
             ("open-write:/dev/termination-log", "EACCES"),
             ("open:/var/run/secrets/kubernetes.io/serviceaccount/token", "ENOENT"),
@@ -203,7 +235,7 @@ fn what_is_written_is_not_executed_and_only_listed_programs_are() {
         writes.commands("/app/other").processes().limit("memory", "128Mi"),
         &[
             ("spawn:/app/other", "exit status: 0"),
-            ("spawn:/ccos/runner/ccos-runner", "EACCES"),
+            ("spawn:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", "EACCES"),
             ("write:/work/new", "ok"),
             ("open:/work/new", "written by the w"),
             ("mkdir:/work/a", "ok"),
@@ -353,4 +385,15 @@ fn its_pod_is_restricted_and_has_users_of_its_own() {
     assert_eq!(spec["hostUsers"], false, "{spec:#}");
     assert_eq!(spec["automountServiceAccountToken"], false);
     assert_eq!(spec["runtimeClassName"], json!(null));
+}
+
+/// They are in no sum over processes: not seen while they live, and nobody hears of their end.
+#[test]
+fn cpu_time_of_children_that_nobody_waits_for_is_counted() {
+    let ns = namespace("contained-orphans");
+    ns.apply(context("analysts").processes());
+    let works = contained("orphans").processes().limit("cpu", "500m").limit("cpuTime", "4s").limit("wallTime", "60s");
+    let ended = ns.accepts(works.attacks(&[("orphans:200", "ok")])).ends(EndReason::CPUTimeExceeded);
+    let cpu = ended.time("cpuTime");
+    assert!((Duration::from_secs(4)..Duration::from_secs(6)).contains(&cpu), "{cpu:?}");
 }

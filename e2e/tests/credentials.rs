@@ -8,61 +8,12 @@
     reason = "tests and their helpers"
 )]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-
-use ccos_e2e::cluster::WORLD_A as A;
 use ccos_e2e::fixture::to;
+use ccos_e2e::world::{free_port, hears};
 use ccos_e2e::{cluster, context, execution, kubectl, namespace, until};
 use serde_json::json;
 
 const VALUE: &str = "Bearer hush-9f3c21";
-
-/// A server by TLS at `world-a.test`, whose certificate the proxy trusts by the chart's values: openssl's, which prints what it
-/// hears.
-struct Server {
-    child: Child,
-    port: u16,
-    heard: Arc<Mutex<String>>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn server() -> Server {
-    let port = TcpListener::bind((A, 0)).unwrap().local_addr().unwrap().port();
-    let folder = cluster::kubeconfig().parent().unwrap();
-    let mut child = Command::new("openssl")
-        .args(["s_server", "-quiet", "-accept", &format!("{A}:{port}"), "-cert"])
-        .arg(folder.join("world.crt"))
-        .arg("-key")
-        .arg(folder.join("world.key"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (mut from, mut to) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let heard = Arc::<Mutex<String>>::default();
-    let kept = Arc::clone(&heard);
-    std::thread::spawn(move || {
-        let mut buffer = [0; 8192];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
-            let mut kept = kept.lock().unwrap();
-            kept.push_str(&String::from_utf8_lossy(&buffer[..read]));
-            if kept.ends_with("\r\n\r\n") || kept.ends_with("\n\n") {
-                to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").ok();
-                to.flush().ok();
-            }
-        }
-    });
-    Server { child, port, heard }
-}
 
 /// Asks with a header of its own, then looks for the value in all that it can read.
 const CURIOUS: &str = r"
@@ -93,8 +44,8 @@ print(json.dumps({'answer': answer, 'found': found, 'files': files, 'env': any('
 #[test]
 fn a_header_is_added_for_its_host_and_the_code_has_no_way_to_it() {
     let ns = namespace("credentials");
-    let server = server();
-    let port = server.port;
+    let port = free_port();
+    let server = hears(port);
     ns.kubectl(["create", "secret", "generic", "api", &format!("--from-literal=token={VALUE}")]);
     let there = to("world-a.test", port);
     let credential = json!({"host": "world-a.test", "pathPrefix": "/v1", "header": "Authorization",
@@ -110,7 +61,7 @@ fn a_header_is_added_for_its_host_and_the_code_has_no_way_to_it() {
     let refused = ask("too-early", "/v1/items");
     assert_eq!(refused["answer"][0], 502, "nobody let the proxy read the Secret: {refused}");
     assert!(!refused.to_string().contains("hush-"), "{refused}");
-    assert_eq!(*server.heard.lock().unwrap(), "");
+    assert_eq!(server.takes(), "");
 
     ns.kubectl(["create", "role", "credential", "--verb=get", "--resource=secrets", "--resource-name=api"]);
     let account = format!("--serviceaccount={}:ccos-egress", cluster::OPERATOR);
@@ -125,14 +76,14 @@ fn a_header_is_added_for_its_host_and_the_code_has_no_way_to_it() {
     assert_eq!(result["answer"][0], 200, "{result}");
     assert_eq!((&result["answer"][1], &result["found"], &result["env"]), (&json!("hello"), &json!([]), &json!(false)));
     assert!(result["files"].as_u64().unwrap() > 100, "it looked: {result}");
-    let heard = std::mem::take(&mut *server.heard.lock().unwrap());
+    let heard = server.takes();
     assert!(heard.contains("GET /v1/items?all=1 HTTP/1.1"), "{heard}");
     let values: Vec<&str> =
         heard.lines().filter(|line| line.to_ascii_lowercase().starts_with("authorization:")).collect();
     assert_eq!(values, [format!("authorization: {VALUE}")], "{heard}");
 
     ask("elsewhere", "/v1/../admin");
-    let heard = std::mem::take(&mut *server.heard.lock().unwrap());
+    let heard = server.takes();
     assert!(heard.contains("Authorization: mine") && !heard.contains("hush-"), "{heard}");
 }
 

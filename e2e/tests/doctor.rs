@@ -1,5 +1,5 @@
 //! What `ccos doctor` says of the cluster is so, and what it says is gone is gone: annotations by which runtimes confine a
-//! pod less. One test takes a part of the chart away, so that they run one after the other.
+//! pod less.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,17 +10,10 @@
 )]
 
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccos_e2e::kubectl::helm;
 use ccos_e2e::{EndReason, Namespace, cluster, context, execution, kubectl, namespace, until};
 use serde_json::{Value, json};
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 const REACH: &str = "who may reach into pods of executions";
 const USE: &str = "who may use contexts through *";
@@ -60,7 +53,6 @@ fn is(checks: &[Value], name: &str, state: &str) {
 
 #[test]
 fn what_is_installed_is_well_and_what_is_not_there_fails() {
-    let _alone = alone();
     let (code, checks) = doctor();
     for name in [
         "kinds",
@@ -86,7 +78,6 @@ fn what_is_installed_is_well_and_what_is_not_there_fails() {
 
 #[test]
 fn who_may_exec_where_contexts_are_is_named_and_no_longer_when_the_right_is_gone() {
-    let _alone = alone();
     let ns = namespace("doctor");
     ns.apply(context("analysts"));
     ns.role("doctors-eve", &json!([{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"]}]));
@@ -113,7 +104,6 @@ fn who_may_exec_where_contexts_are_is_named_and_no_longer_when_the_right_is_gone
 
 #[test]
 fn nobody_gives_a_pod_annotations_for_its_runtime() {
-    let _alone = alone();
     let ns = namespace("annotated");
     ns.apply(context("analysts"));
     let runs = ns.accepts(execution("runs").sleeps(5));
@@ -148,7 +138,6 @@ fn left(ns: &Namespace) -> usize {
 
 #[test]
 fn probes_see_that_the_profile_is_true_and_are_taken_away() {
-    let _alone = alone();
     let ours = || {
         let all = kubectl(["get", "namespaces", "-l", "ccos.dev/doctor-probe"]).json();
         let all = all["items"].as_array().unwrap().clone();
@@ -179,7 +168,6 @@ fn probes_see_that_the_profile_is_true_and_are_taken_away() {
 
 #[test]
 fn a_profile_that_lies_is_found_and_the_probes_are_taken_away() {
-    let _alone = alone();
     let ns = namespace("doctor-lies");
     let found = kubectl(["get", "configmap", "ccos-profile"]).inside(cluster::OPERATOR).json();
     let mut profile: Value = serde_saphyr::from_str(found["data"]["profile.yaml"].as_str().unwrap()).unwrap();
@@ -205,7 +193,6 @@ fn a_profile_that_lies_is_found_and_the_probes_are_taken_away() {
 
 #[test]
 fn probes_that_are_interrupted_are_taken_away() {
-    let _alone = alone();
     let ns = namespace("doctor-stops");
     let doctor = command(&["--probe", "--probe-namespace", &ns.name]).stdout(Stdio::null()).spawn();
     let mut doctor = doctor.unwrap();
@@ -237,8 +224,8 @@ impl Drop for Unguarded {
 }
 
 #[test]
+#[ignore = "alone: it takes a part of the chart away"]
 fn without_that_policy_the_doctor_says_so_and_the_controller_ends_the_pod() {
-    let _alone = alone();
     let ns = namespace("unguarded");
     ns.apply(context("analysts"));
     let runs = ns.accepts(execution("runs").sleeps(40));

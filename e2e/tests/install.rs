@@ -1,5 +1,4 @@
-//! The operator comes, dies and goes without leaving anything stuck. These tests take it away, so that they run one after
-//! the other.
+//! The operator comes, dies and goes without leaving anything stuck.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +9,6 @@
 )]
 
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccos_e2e::kubectl::helm;
 use ccos_e2e::{Barrier, EndReason, Namespace, Running, cluster, context, execution, kubectl, namespace, until};
@@ -18,12 +16,6 @@ use serde_json::{Value, json};
 
 /// For a pod, `Forbidden` would be the answer of Pod Security, which ends an execution.
 const TOO_LARGE: &str = "RequestEntityTooLarge";
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn chart(name: &str) -> String {
     cluster::root().join("charts").join(name).to_str().unwrap().to_owned()
@@ -93,8 +85,8 @@ fn missing(ns: &Namespace, kind: &str, name: &str) {
 /// One after the other as a run goes, and held there: what the controller was about to do next is refused by the API
 /// server until it is dead.
 #[test]
+#[ignore = "alone: it takes the operator away"]
 fn a_controller_that_is_killed_at_any_point_of_a_run_leaves_one_pod_and_the_right_status() {
-    let _alone = alone();
     let config_map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}});
     let probe_pod = ccos_e2e::fixture::pod("probe", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/true"], &[]);
     // One namespace for each point, since a barrier is for a namespace. Held in its suspension until its barrier stands.
@@ -177,23 +169,25 @@ fn one_attempt_that_completed(ns: &Namespace) {
 }
 
 #[test]
+#[ignore = "alone: it takes the operator away"]
 fn what_waits_keeps_its_place_when_the_controller_is_killed() {
-    let _alone = alone();
     let ns = namespace("killed-queue");
     ns.apply(context("analysts").capacity(1));
-    let first = ns.accepts(execution("first").sleeps(35));
+    // It holds the capacity until the new controller is there, however slow the machine.
+    let first = ns.accepts(execution("first").sleeps(600).limit("wallTime", "3m"));
     first.starts();
     let second = ns.accepts(execution("second"));
     second.waits_for(ccos_e2e::WaitReason::CapacityExhausted);
     kill_the_controller();
-    let (first, second) = (first.completes(), second.completes());
+    first.desire("Cancelled");
+    let (first, second) = (first.ends(EndReason::Cancelled), second.completes());
     assert!(first.attempt()["finishedAt"].as_str() <= second.attempt()["startedAt"].as_str(), "{first:#?} {second:#?}");
     assert_eq!(ns.ever("pods").len(), 2);
 }
 
 #[test]
+#[ignore = "alone: it takes the operator away"]
 fn uninstalling_leaves_nothing_stuck() {
-    let _alone = alone();
     let ns = namespace("uninstalled");
     ns.apply(context("analysts").capacity(1));
     let runs = ns.accepts(execution("runs").sleeps(40));

@@ -9,7 +9,7 @@
     reason = "tests and their helpers"
 )]
 
-use ccos_e2e::{Context, EndReason, Execution, Namespace, cluster, context, execution, namespace};
+use ccos_e2e::{Context, EndReason, Execution, Namespace, Running, cluster, context, execution, namespace};
 use serde_json::{Value, json};
 
 const PYTHON: &[&str] = &["/usr/bin/python3", "/programs/work.py"];
@@ -85,16 +85,22 @@ fn result(name: &str, how: Work) -> Value {
     result
 }
 
-/// All of them at one time.
+/// Two at one time: half a processor each, and the node has two.
 fn all_work(ns: &Namespace, how: Work, programs: &[(&str, &[&str])]) {
-    let running: Vec<_> = programs.iter().map(|(name, command)| ns.accepts(work(name, command, how))).collect();
-    for one in running {
-        let ended = one.completes();
-        assert_eq!(ended.result(), &result(one.name(), how), "{}", one.name());
-        let proven = ended.object["status"]["enforcement"].as_array().unwrap();
-        assert!(!proven.is_empty() && proven.iter().all(|one| one["proven"] == "True"), "{proven:#?}");
-        assert_eq!(ended.object["status"]["decision"]["isolation"], how.isolation);
+    for two in programs.chunks(2) {
+        let running: Vec<_> = two.iter().map(|(name, command)| ns.accepts(work(name, command, how))).collect();
+        for one in &running {
+            did_its_work(one, how);
+        }
     }
+}
+
+fn did_its_work(one: &Running<'_>, how: Work) {
+    let ended = one.completes();
+    assert_eq!(ended.result(), &result(one.name(), how), "{}", one.name());
+    let proven = ended.object["status"]["enforcement"].as_array().unwrap();
+    assert!(!proven.is_empty() && proven.iter().all(|one| one["proven"] == "True"), "{proven:#?}");
+    assert_eq!(ended.object["status"]["decision"]["isolation"], how.isolation);
 }
 
 #[test]

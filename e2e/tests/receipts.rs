@@ -1,4 +1,4 @@
-//! No receipt, no run. These tests take the webhook away, so that they run one after the other.
+//! No receipt, no run.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,8 +7,6 @@
     clippy::indexing_slicing,
     reason = "tests and their helpers"
 )]
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ccos_crds::CapabilityExecution;
 use ccos_e2e::fixture::Fixture as _;
@@ -22,12 +20,6 @@ use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
 
 const RECEIPT: &str = "security.ccos.dev/receipt";
-
-static ALONE: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Admission as whoever administers the cluster can take it away: the configurations of the webhook are gone. They are
 /// Helm's, and come back by it.
@@ -106,8 +98,8 @@ fn never_ran(ns: &Namespace, smuggled: &Running<'_>, why: &str) {
 }
 
 #[test]
+#[ignore = "alone: it takes the webhook away"]
 fn what_did_not_pass_the_webhook_never_runs() {
-    let _alone = alone();
     let ns = namespace("smuggled");
     ns.apply(context("analysts"));
     {
@@ -125,8 +117,8 @@ fn what_did_not_pass_the_webhook_never_runs() {
 }
 
 #[test]
+#[ignore = "alone: it takes the webhook away"]
 fn a_receipt_that_is_forged_copied_or_void_does_not_run() {
-    let _alone = alone();
     let ns = namespace("forged");
     ns.apply(context("analysts"));
     let dry = ns.create(None, &execution("dry"), "?dryRun=All").body;
@@ -179,8 +171,8 @@ fn a_receipt_that_is_forged_copied_or_void_does_not_run() {
 }
 
 #[test]
+#[ignore = "alone: it takes the webhook away"]
 fn a_receipt_is_for_the_spec_that_was_admitted() {
-    let _alone = alone();
     let ns = namespace("edited");
     ns.apply(context("analysts").reads("/data"));
     let held = |name: &str| ns.accepts(execution(name).reads("/data").set("desiredState", "Suspended"));
@@ -200,8 +192,8 @@ fn a_receipt_is_for_the_spec_that_was_admitted() {
 }
 
 #[test]
+#[ignore = "alone: it takes the webhook away"]
 fn without_its_replicas_nothing_is_admitted_and_what_runs_goes_on() {
-    let _alone = alone();
     let ns = namespace("down");
     ns.apply(context("analysts"));
     let runs = ns.accepts(execution("runs").sleeps(15));

@@ -96,6 +96,7 @@ fn uses_what_is_observed(ns: &Namespace, isolation: &str) {
 }
 
 #[test]
+#[ignore = "alone: it measures time"]
 fn usage_is_what_an_observer_outside_saw() {
     let ns = namespace("usage");
     let context = context("analysts").set("limits.memory", "512Mi").set("limits.disk", "32Mi");

@@ -1,107 +1,136 @@
-//! Proxies as processes.
+//! Proxies as processes, each with rules that let the same destination through.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
-use ccos_egress::classify::Ranges;
-use ccos_egress::identify::{Execution, Identify, Unknown};
-use ccos_egress::metrics::Metrics;
-use ccos_egress::resolve::Resolve;
-use ccos_egress::serve::{Bounds, Proxy, serve};
-use ccos_policy::HostName;
-use ccos_profile::egress::Refusal;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-/// The variable that tells this program to be our proxy, with the port to listen on.
-pub const SERVE: &str = "CCOS_BENCH_EGRESS";
+use crate::cluster::{Cluster, NAME, NAMESPACE, REPLICA};
+use crate::load::WORLD;
 
-/// Where the server to reach is: loopback, which counts as private here.
-pub const WORLD: &str = "127.0.0.2";
+/// Where a proxy listens, on each of [`crate::load::NEAR`].
+const PORT: u16 = 3128;
 
 /// A proxy that runs, until it is dropped.
 pub struct Peer {
     pub name: &'static str,
-    pub address: SocketAddr,
-    /// Where small requests go.
-    pub origin: u16,
-    ours: bool,
+    /// What its requests name.
+    host: String,
+    /// What else they have.
+    authorization: String,
     child: Child,
-    folder: Option<PathBuf>,
+    folder: PathBuf,
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        if let Some(folder) = &self.folder {
-            std::fs::remove_dir_all(folder).unwrap();
-        }
+        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }
 
 impl Peer {
-    pub async fn ours(origin: u16) -> Result<Self, String> {
-        let port = free();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.env(SERVE, port.to_string());
-        Self::start("ccos-egress", port, command, origin, None).await
+    /// The binary that is shipped. Its API server is a double; all else is its own.
+    pub async fn ours(cluster: &Cluster) -> Self {
+        let folder = folder("ours");
+        let config = folder.join("kubeconfig");
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}],\n\
+             clusters: [{{name: c, cluster: {{server: 'http://{}'}}}}], users: [{{name: u, user: {{}}}}]}}\n",
+            cluster.address
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(std::env::var_os("CCOS_EGRESS").expect("CCOS_EGRESS: run benches/egress.sh"));
+        command.env("KUBECONFIG", config).env("RUST_LOG", "warn").env("POD_IPS", "127.0.0.1");
+        command.args(["--listen=0.0.0.0:3128", "--admin=127.0.0.1:8080", "--replicas=127.0.0.1:3129"]);
+        command.args(["--namespace", NAMESPACE, "--uid", REPLICA, "--nameserver=127.0.0.1"]);
+        command.args(["--cluster-cidr=10.9.0.0/16", &format!("--allowed-cidr={WORLD}/32")]);
+        let authorization = format!("Proxy-Authorization: Bearer {}\r\n", cluster.token);
+        Self::start("ccos-egress", command, NAME.to_owned(), authorization, folder).await
     }
 
-    pub async fn squid(origin: u16) -> Result<Self, String> {
-        let port = free();
+    /// By the name, of which it keeps the address as ours does.
+    pub async fn squid() -> Self {
         let folder = folder("squid");
         let config = format!(
-            "http_port 127.0.0.1:{port}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log /dev/null\n\
-             pid_filename none\npinger_enable off\nmax_filedescriptors 8192\ncoredump_dir none\n"
+            "http_port {PORT}\nacl granted dstdomain .test\nacl blocked dstdomain secret.test\nacl CONNECT method CONNECT\n\
+             acl ports port 1-65535\nhttp_access deny blocked\nhttp_access deny !CONNECT\nhttp_access allow granted ports\n\
+             http_access deny all\ndns_nameservers 127.0.0.1\ncache deny all\naccess_log none\ncache_log /dev/null\n\
+             pid_filename none\npinger_enable off\nmax_filedescriptors 8192\ncoredump_dir none\nshutdown_lifetime 0\n"
         );
-        let file = folder.join("squid.conf");
-        std::fs::write(&file, config).unwrap();
+        let file = write(&folder, "squid.conf", &config);
         let mut command = Command::new("squid");
-        command.args(["-N", "-f"]).arg(&file);
-        Self::start("squid", port, command, origin, Some(folder)).await
+        command.arg("-N").arg("-f").arg(file);
+        Self::start("squid", command, NAME.to_owned(), String::new(), folder).await
     }
 
-    pub async fn tinyproxy(origin: u16) -> Result<Self, String> {
-        let port = free();
+    /// By the address: it keeps no names, and would ask for each connection.
+    pub async fn tinyproxy() -> Self {
         let folder = folder("tinyproxy");
-        let config = format!("Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 4096\nLogLevel Critical\n");
-        let file = folder.join("tinyproxy.conf");
-        std::fs::write(&file, config).unwrap();
+        let filter = write(&folder, "filter", &format!("^{}$\n", WORLD.to_string().replace('.', "\\.")));
+        let config = format!(
+            "Port {PORT}\nTimeout 600\nMaxClients 4096\nLogLevel Critical\nFilter \"{}\"\nFilterDefaultDeny Yes\n",
+            filter.display()
+        );
+        let file = write(&folder, "tinyproxy.conf", &config);
         let mut command = Command::new("tinyproxy");
-        command.args(["-d", "-c"]).arg(&file);
-        Self::start("tinyproxy", port, command, origin, Some(folder)).await
+        command.arg("-d").arg("-c").arg(file);
+        Self::start("tinyproxy", command, WORLD.to_string(), String::new(), folder).await
     }
 
     async fn start(
         name: &'static str,
-        port: u16,
         mut command: Command,
-        origin: u16,
-        folder: Option<PathBuf>,
-    ) -> Result<Self, String> {
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let child = spawned.map_err(|error| format!("{name} is left out: {error}; apt-get install {name}"))?;
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let peer = Self { name, address, origin, ours: name == "ccos-egress", child, folder };
-        for _ in 0..100 {
-            if TcpStream::connect(address).await.is_ok() {
-                return Ok(peer);
+        host: String,
+        authorization: String,
+        folder: PathBuf,
+    ) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let peer = Self { name, host, authorization, child, folder };
+        // A new replica of ours waits for 13 s: there could be one that it can't know of.
+        for _ in 0..300 {
+            if peer.answers(&peer.request_to(9)).await.is_some_and(|answer| !answer.contains("not-ready")) {
+                return peer;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err(format!("{name} is left out: it does not listen"))
+        panic!("{name} does not serve");
     }
 
-    /// The request for a tunnel to the server's port: ours by name and with a token.
+    /// The request for a tunnel to a port of the world.
     pub fn request_to(&self, port: u16) -> String {
-        if self.ours {
-            let target = format!("a.test:{port}");
-            return format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Bearer t\r\n\r\n");
+        Self::request(&self.host, port, &self.authorization)
+    }
+
+    fn request(host: &str, port: u16, authorization: &str) -> String {
+        format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}\r\n")
+    }
+
+    /// That it says no to what is not granted: all of them, or none would do what is measured.
+    pub async fn refuses(&self, port: u16) {
+        for host in ["secret.test", "a.example", "10.0.1.1"] {
+            let answer = self.answers(&Self::request(host, port, &self.authorization)).await.unwrap();
+            assert!(answer.contains(" 403 "), "{}: {host}: {answer}", self.name);
         }
-        format!("CONNECT {WORLD}:{port} HTTP/1.1\r\nHost: {WORLD}:{port}\r\n\r\n")
+        if !self.authorization.is_empty() {
+            let stranger = self.authorization.replace(".s", ".t");
+            let answer = self.answers(&Self::request(&self.host, port, &stranger)).await.unwrap();
+            assert!(answer.contains("unidentified"), "{}: a stranger: {answer}", self.name);
+        }
+    }
+
+    /// The beginning of its answer, if it listens.
+    async fn answers(&self, request: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], PORT))).await.ok()?;
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = vec![0; 1024];
+        let read = stream.read(&mut answer).await.ok()?;
+        Some(String::from_utf8_lossy(&answer[..read]).into_owned())
     }
 
     /// Processor time so far, in user and kernel.
@@ -113,16 +142,12 @@ impl Peer {
         Duration::from_millis(10 * (ticks(11) + ticks(12)))
     }
 
-    /// Resident memory, in KiB.
+    /// The most memory that was ever resident, in MiB.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
-}
-
-fn free() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -131,40 +156,8 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-struct One(Arc<Execution>);
-
-impl Identify for One {
-    async fn identify(&self, _: &str) -> Result<Arc<Execution>, Unknown> {
-        Ok(Arc::clone(&self.0))
-    }
-}
-
-struct Loopback;
-
-impl Resolve for Loopback {
-    async fn resolve(&self, _: &HostName) -> Result<Vec<IpAddr>, Refusal> {
-        Ok(vec![WORLD.parse().unwrap()])
-    }
-}
-
-/// Our proxy, as it is but for the two doubles.
-pub async fn serve_ours(port: u16) {
-    let rules =
-        r#"{"outbound":[{"host":"*.test","ports":[{"port":1,"endPort":65535}]}],"blocked":[],"maxConnections":4096}"#;
-    let execution = Execution::new("n".to_owned(), "p".to_owned(), "u".to_owned(), Some(rules.to_owned()));
-    let mut ranges = Ranges::new(Vec::new(), [], vec![format!("{WORLD}/32").parse().unwrap()]);
-    ranges.loopback_opens = true;
-    let minute = Duration::from_mins(1);
-    let bounds = Bounds {
-        connections: 4096,
-        request: minute,
-        resolve: minute,
-        dial: minute,
-        first_bytes: minute,
-        idle: 10 * minute,
-        drain: Duration::ZERO,
-    };
-    let proxy = Proxy::new(One(Arc::new(execution)), Loopback, ranges, bounds, Metrics::default());
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    serve(listener, Arc::new(proxy), std::future::pending()).await;
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let file = folder.join(name);
+    std::fs::write(&file, text).unwrap();
+    file
 }

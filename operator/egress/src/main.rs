@@ -15,7 +15,7 @@ use ccos_egress::fleet::{self, Fleet, Ports, link};
 use ccos_egress::metrics::Metrics;
 use ccos_egress::originate::Originate;
 use ccos_egress::resolve::Dns;
-use ccos_egress::serve::{Bounds, Proxy, serve};
+use ccos_egress::serve::{self, Bounds, Proxy};
 use ccos_egress::upstream::Upstream;
 use ccos_policy::Cidr;
 use clap::Parser;
@@ -109,6 +109,8 @@ enum StartError {
     Signals(#[source] std::io::Error),
     #[error("{wanted} descriptors are needed for --max-connections, but the limit is {limit}")]
     Descriptors { wanted: u64, limit: u64 },
+    #[error("serving ended")]
+    Serve(#[source] tokio::task::JoinError),
     #[error("the watch of pods ended")]
     WatchEnded,
 }
@@ -141,7 +143,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let (cluster, watched) = Cluster::watch(config, metrics.clone()).map_err(StartError::Client)?;
     let cluster = Arc::new(cluster);
     let drains = Arc::new(AtomicBool::new(false));
-    let replicas = listen(args.replicas).await?;
+    let replicas = listen(args.replicas)?;
     let ports = Ports { proxy: args.listen.port(), links: args.replicas.port() };
     let of_cluster = OfCluster {
         cluster: Arc::clone(&cluster),
@@ -156,7 +158,7 @@ async fn run(args: Args) -> Result<(), StartError> {
         metrics: metrics.clone(),
         drains: Arc::clone(&drains),
     };
-    let admin = tokio::spawn(admin::serve(listen(args.admin).await?, admin));
+    let admin = tokio::spawn(admin::serve(listen(args.admin)?, admin));
 
     let bounds = Bounds {
         connections: args.max_connections,
@@ -174,14 +176,16 @@ async fn run(args: Args) -> Result<(), StartError> {
     if let Some(upstream) = upstream {
         proxy = proxy.behind(upstream);
     }
-    let listener = listen(args.listen).await?;
+    let listener = listen(args.listen)?;
     info!(address = %args.listen, "serves");
-    let stop = async {
+    let stop = async move {
         terminate.recv().await;
         drains.store(true, Relaxed);
     };
+    // A task of its own: this one is in the main thread, which would have to be woken for each connection.
+    let served = tokio::spawn(serve::serve(listener, Arc::new(proxy), stop));
     let result = tokio::select! {
-        () = serve(listener, Arc::new(proxy), stop) => Ok(()),
+        served = served => served.map_err(StartError::Serve),
         () = watched => Err(StartError::WatchEnded),
         // Neither ends before the process: not while it drains either.
         () = link::answer(replicas, Arc::clone(&fleet)) => Err(StartError::WatchEnded),
@@ -220,8 +224,8 @@ fn incarnation() -> Result<String, StartError> {
     Ok(text.trim().to_owned())
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    serve::listen(address).map_err(|source| StartError::Listen { address, source })
 }
 
 /// What is given, and the two addresses that no one has to name: the proxy itself, and the API server.

@@ -1,24 +1,24 @@
 //! From an accepted connection to its end.
 
+mod accept;
 mod answer;
 mod lobby;
 mod open;
 mod secured;
+mod wanted;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ccos_profile::egress::Refusal;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info, warn};
+use tokio::time::timeout;
+use tracing::{debug, info};
 
 use crate::classify::Ranges;
-use crate::connect::{self, Connect, ConnectError, Head};
+use crate::connect::Connect;
 use crate::decide::Host;
 use crate::gate::Gate;
 use crate::identify::{Execution, Identify};
@@ -30,12 +30,15 @@ use crate::resolve::Resolve;
 use crate::shown::escaped;
 use crate::upstream::Upstream;
 
-/// Characters of a target or a message in the log.
-const MAX_SHOWN: usize = 512;
+pub use accept::{listen, serve};
 use answer::{Refused, establish, refuse, tell};
 use lobby::Lobby;
 use open::Connection;
 use secured::To;
+use wanted::{Wanted, request};
+
+/// Characters of a target or a message in the log.
+const MAX_SHOWN: usize = 512;
 
 /// Bounds of time and number.
 #[derive(Clone, Copy, Debug)]
@@ -279,72 +282,6 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             let Execution { namespace, pod, uid, .. } = execution;
             let (target, message) = (escaped(target, MAX_SHOWN), escaped(&refused.message, MAX_SHOWN));
             info!(namespace, pod, uid, target, reason = refused.refusal.token(), message, count, "refused");
-        }
-    }
-}
-
-/// Serves until it is told to stop, then keeps what is established until its deadline.
-pub async fn serve<I: Identify, R: Resolve, P: Pin>(
-    listener: TcpListener,
-    proxy: Arc<Proxy<I, R, P>>,
-    stop: impl Future<Output = ()>,
-) {
-    let mut connections = JoinSet::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((client, from)) => {
-                    // Failing here means that the client is gone.
-                    let _ = client.set_nodelay(true);
-                    let proxy = Arc::clone(&proxy);
-                    connections.spawn(async move { proxy.connection(client, from.ip().to_canonical()).await });
-                }
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    sleep(Duration::from_millis(50)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            () = &mut stop => break,
-        }
-    }
-    drop(listener);
-    info!(connections = connections.len(), seconds = proxy.bounds.drain.as_secs(), "drains");
-    let drained = timeout(proxy.bounds.drain, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        warn!(connections = connections.len(), "cuts what is left at the deadline");
-        connections.shutdown().await;
-    }
-}
-
-/// What a client wants.
-enum Wanted {
-    /// A tunnel, and what it sent behind the request.
-    Tunnel(Connect, Vec<u8>),
-    /// To know what was refused, with its token.
-    Refusals(Option<String>),
-}
-
-impl Wanted {
-    fn token(&self) -> &str {
-        let (Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token)) = self;
-        token.as_deref().unwrap_or_default()
-    }
-}
-
-/// The request. `Err(None)`: the client is gone.
-async fn request(client: &mut TcpStream) -> Result<Wanted, Option<Refused>> {
-    let mut bytes = Vec::with_capacity(2048);
-    loop {
-        let room = (connect::MAX_HEAD - bytes.len()).max(1) as u64;
-        if client.take(room).read_buf(&mut bytes).await.map_err(|_| None)? == 0 {
-            return Err((!bytes.is_empty()).then(|| Refused::request(ConnectError::Malformed)));
-        }
-        match connect::parse(&bytes).map_err(|error| Some(Refused::request(error)))? {
-            Head::Partial => {}
-            Head::Complete(request, length) => return Ok(Wanted::Tunnel(request, bytes.split_off(length))),
-            Head::Refusals(token) => return Ok(Wanted::Refusals(token)),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ccos_profile::egress::Refusal;
+use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -47,46 +48,78 @@ impl Upstream {
 
     /// Connects to the first of the addresses that it connects to. `at`: its own addresses.
     /// # Errors
-    /// [`Refusal::Unreachable`] if it can't be reached, or connects to none; [`Refusal::TimedOut`] if not within this time.
-    pub async fn dial(&self, at: &[SocketAddr], to: &[Vetted], within: Duration) -> Result<TcpStream, Refusal> {
+    /// What happened, to the last of the addresses.
+    pub async fn dial(&self, at: &[SocketAddr], to: &[Vetted], within: Duration) -> Result<TcpStream, Failed> {
         let dialled = async {
+            let mut last = Failed::NoAddress;
             for address in to {
-                // An error: perhaps the next address.
-                if let Ok(stream) = self.connect(at, address.address()).await {
-                    return Ok(stream);
+                match self.connect(at, address.address()).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(failed) => last = failed, // perhaps the next address
                 }
             }
-            Err(Refusal::Unreachable)
+            Err(last)
         };
-        timeout(within, dialled).await.unwrap_or(Err(Refusal::TimedOut))
+        timeout(within, dialled).await.unwrap_or(Err(Failed::Silent))
     }
 
-    async fn connect(&self, at: &[SocketAddr], to: SocketAddr) -> std::io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(at).await?;
+    async fn connect(&self, at: &[SocketAddr], to: SocketAddr) -> Result<TcpStream, Failed> {
+        let mut stream = TcpStream::connect(at).await.map_err(Failed::Gone)?;
         let authorization = self.authorization.as_ref();
         let authorization = authorization.map(|value| format!("Proxy-Authorization: {value}\r\n")).unwrap_or_default();
         let request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{authorization}\r\n");
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await.map_err(Failed::Gone)?;
         let mut head = Vec::new();
         while !answered(&mut stream, &mut head).await? {}
         Ok(stream)
     }
 }
 
+/// Why it does not connect. The words complete "a.example:443 is not reached: the upstream proxy".
+#[derive(Debug, Error)]
+pub enum Failed {
+    /// Nothing to connect to.
+    #[error("was given no address")]
+    NoAddress,
+    /// It can't be spoken to.
+    #[error("is not there: {0}")]
+    Gone(#[source] std::io::Error),
+    /// It says no.
+    #[error("answers {0}")]
+    No(u16),
+    /// What it says is no answer.
+    #[error("gives no answer of HTTP")]
+    Odd,
+    /// It says nothing.
+    #[error("does not answer in time")]
+    Silent,
+}
+
+impl Failed {
+    /// What the client is told.
+    #[must_use]
+    pub const fn refusal(&self) -> Refusal {
+        match self {
+            Self::Silent => Refusal::TimedOut,
+            Self::NoAddress | Self::Gone(_) | Self::No(_) | Self::Odd => Refusal::Unreachable,
+        }
+    }
+}
+
 /// Reads on in the head of an answer, and not a byte behind it: those are the server's. Whether it was all of it, and a yes.
-async fn answered(stream: &mut TcpStream, head: &mut Vec<u8>) -> std::io::Result<bool> {
-    let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+async fn answered(stream: &mut TcpStream, head: &mut Vec<u8>) -> Result<bool, Failed> {
     let (mut next, before) = ([0; 1024], head.len());
-    let seen = stream.peek(&mut next).await?;
+    let seen = stream.peek(&mut next).await.map_err(Failed::Gone)?;
     head.extend_from_slice(next.get(..seen).unwrap_or_default());
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let (length, is_whole) = match response.parse(head) {
         Ok(httparse::Status::Complete(length)) if response.code == Some(200) => (length, true),
         Ok(httparse::Status::Partial) if seen > 0 && head.len() < MAX_HEAD => (head.len(), false),
-        Ok(_) | Err(_) => return Err(refused()),
+        Ok(httparse::Status::Complete(_)) => return Err(response.code.map_or(Failed::Odd, Failed::No)),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(Failed::Odd),
     };
     let mut taken = vec![0; length.saturating_sub(before)];
-    stream.read_exact(&mut taken).await?;
+    stream.read_exact(&mut taken).await.map_err(Failed::Gone)?;
     Ok(is_whole)
 }

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use ccos_egress::metrics::Metrics;
-use ccos_egress::serve::{Proxy, serve};
+use ccos_egress::serve::{Check, Proxy, serve};
 use ccos_egress::upstream::Upstream;
 use common::{BOUNDS, INSIDE, Known, Names, WORLD, connect, echo, exchange, host_rules, ranges};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -56,11 +56,18 @@ async fn parent(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
 }
 
 async fn proxy(upstream: SocketAddr, port: u16) -> (SocketAddr, Known) {
+    proxy_without(None, upstream, port).await
+}
+
+async fn proxy_without(check: Option<Check>, upstream: SocketAddr, port: u16) -> (SocketAddr, Known) {
     let known = Known::default();
     known.add(TOKEN, &host_rules("*.test", port));
     let names = Names::new(&[("a.test", &[&[WORLD]]), ("inside.test", &[&[INSIDE]])]);
     let upstream = Upstream::parse(&upstream.to_string(), Some("Basic dTpw".to_owned())).unwrap();
-    let proxy = Proxy::new(known.clone(), names, ranges(), BOUNDS, Metrics::default()).behind(upstream);
+    let mut proxy = Proxy::new(known.clone(), names, ranges(), BOUNDS, Metrics::default()).behind(upstream);
+    if let Some(check) = check {
+        proxy = proxy.without(check);
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, Arc::new(proxy), std::future::pending()));
@@ -88,14 +95,25 @@ async fn it_is_told_the_address_that_was_looked_at_and_no_byte_of_the_servers_is
 }
 
 #[tokio::test]
+async fn without_the_look_at_addresses_it_would_be_asked_for_those_inside() {
+    let port = echo(INSIDE, 0).await;
+    let (upstream, asked) = parent("HTTP/1.1 200 OK\r\n\r\n").await;
+    let (address, _) = proxy_without(Some(Check::Addresses), upstream, port).await;
+    connect(address, TOKEN, &format!("inside.test:{port}")).await.unwrap();
+    assert!(asked.lock().unwrap()[0].starts_with(&format!("CONNECT {INSIDE}:{port} ")));
+}
+
+#[tokio::test]
 async fn there_is_no_way_around_it() {
     let port = echo(WORLD, 0).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (no, _) = parent("HTTP/1.1 403 Forbidden\r\n\r\n").await;
     let (odd, _) = parent("SSH-2.0-OpenSSH_9.2\r\n\r\n").await;
-    for upstream in [nobody, no, odd] {
+    for (upstream, why) in [(nobody, "is not there: "), (no, "answers 403"), (odd, "gives no answer of HTTP")] {
         let (address, _) = proxy(upstream, port).await;
         let refused = connect(address, TOKEN, &format!("a.test:{port}")).await.unwrap_err();
         assert_eq!((refused.status, refused.reason.as_deref()), (502, Some("unreachable")));
+        let said = format!("a.test:{port} is not reached: the upstream proxy {why}");
+        assert!(refused.body.contains(&said), "{}", refused.body);
     }
 }

@@ -40,8 +40,10 @@ pub mod place {
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
     pub const RUNNER: &str = "/ccos-runner";
-    /// Where the runner's image is mounted in a container that runs the capability's.
-    pub const RUNNER_VOLUME: &str = "/ccos/runner";
+    /// Where the runner's image is mounted in a container that runs the capability's: deeper than any volume of a context
+    /// may be, and so after all of them, since runtimes mount by depth. A link of the image, which is its author's, leads a
+    /// volume's mount where it likes: what came before the runner's can't lie on it.
+    pub const RUNNER_VOLUME: &str = "/ccos/runner/deeper/than/any/volume/of/a/context";
     /// An empty folder for the input document, where there is no view (isolation Container).
     pub const RUN: &str = "/run/ccos";
 }

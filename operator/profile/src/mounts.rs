@@ -8,8 +8,36 @@ const OWN: [&str; 2] = ["/proc", "/dev"];
 /// Scratch space of the runner's; below it, a volume is one more folder.
 const SCRATCH: &str = "/tmp";
 
+/// How deep a volume may be mounted, in segments: less deep than [`RUNNER_VOLUME`](crate::place::RUNNER_VOLUME), which says
+/// why.
+pub const MAX_SEGMENTS: usize = 8;
+
 /// Whether a volume may be mounted at an absolute path that is normalised.
 #[must_use]
 pub fn may_be_at(path: &str) -> bool {
-    path != "/" && path != SCRATCH && OWN.iter().all(|own| !Path::new(path).starts_with(own))
+    path != "/" && path != SCRATCH && OWN.iter().all(|own| !Path::new(path).starts_with(own)) && !is_too_deep(path)
+}
+
+/// Whether it is deeper than [`MAX_SEGMENTS`].
+#[must_use]
+pub fn is_too_deep(path: &str) -> bool {
+    depth(path) > MAX_SEGMENTS
+}
+
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|segment| !segment.is_empty()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::{RUNNER_VOLUME, VOLUMES};
+
+    #[test]
+    fn the_runner_is_deeper_than_any_volume() {
+        assert!(may_be_at("/1/2/3/4/5/6/7/8") && !may_be_at("/1/2/3/4/5/6/7/8/9"));
+        assert_eq!(depth(RUNNER_VOLUME), MAX_SEGMENTS + 1);
+        // In isolation Kata volumes are there, by their names.
+        assert!(depth(VOLUMES) < MAX_SEGMENTS);
+    }
 }

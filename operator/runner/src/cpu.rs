@@ -3,7 +3,8 @@
 //! `RLIMIT_CPU` counts one process, and the kernel adds a dead child's time to its parent only when the parent waits
 //! for it. So two sums, and the larger counts: what was waited for (exact), and what was last seen of each process
 //! (misses at most one interval of each, but can't be lost by a parent that ignores its children). A process that
-//! lives for less than an interval under such a parent is in neither; wall time and the pod's CPU bound those.
+//! lives for less than an interval under such a parent is in neither. Where the kernel counts for the whole container,
+//! that count has it (see [`Group`]); elsewhere wall time and the pod's CPU bound those.
 //!
 //! gVisor takes a thread that waits for its quota for one that runs, and counts up to three times too much (measured). What
 //! the quota can't have let through is not counted: see [`Quota`].
@@ -27,6 +28,44 @@ pub struct Meter {
     alive: BTreeMap<i32, Duration>,
     gone: Duration,
     quota: Option<Quota>,
+    group: Option<Group>,
+}
+
+/// What the container's cgroup counts: all that ever ran in it, whoever waited for whom.
+#[derive(Debug)]
+struct Group {
+    /// What of it was the runner's before there was a workload.
+    before: Duration,
+}
+
+impl Group {
+    /// From here on: nothing where the cgroup can't be read.
+    fn new(kernel: &mut dyn Kernel) -> Option<Self> {
+        let before = of_container(kernel)?.saturating_sub(of_runner(kernel)?);
+        Some(Self { before })
+    }
+
+    /// Of all but the runner's processes.
+    fn used(&self, kernel: &mut dyn Kernel) -> Option<Duration> {
+        let all = of_container(kernel)?;
+        Some(all.saturating_sub(of_runner(kernel)?).saturating_sub(self.before))
+    }
+}
+
+/// By version 2 of cgroups, in microseconds, and by version 1, in nanoseconds.
+fn of_container(kernel: &mut dyn Kernel) -> Option<Duration> {
+    if let Ok(text) = kernel.read("/sys/fs/cgroup/cpu.stat") {
+        let micros = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        return micros.trim().parse().ok().map(Duration::from_micros);
+    }
+    let nanos = kernel.read("/sys/fs/cgroup/cpuacct/cpuacct.usage").ok()?;
+    nanos.trim().parse().ok().map(Duration::from_nanos)
+}
+
+/// Of this process, and of process 1.
+fn of_runner(kernel: &mut dyn Kernel) -> Option<Duration> {
+    let of = |text: Result<String, Errno>| text.ok().and_then(|text| parse(&text)).map(|times| times.own);
+    Some(of(kernel.read("/proc/self/stat"))? + of(kernel.read("/proc/1/stat"))?)
 }
 
 /// The most CPU time that there can have been under a quota: never less than there was, and at most the share of two
@@ -80,6 +119,13 @@ impl Meter {
         Self { quota: cpu_millis.map(|millis| Quota::new(millis, Instant::now())), ..Self::default() }
     }
 
+    /// In a container whose process 1 is the runner, of which this process is the other one, and whose kernel counts for
+    /// all of it. Called when there is nobody else yet.
+    #[must_use]
+    pub fn of_container(self, kernel: &mut dyn Kernel) -> Self {
+        Self { group: Group::new(kernel), ..self }
+    }
+
     /// The time of all processes but this one, so far; never less than before.
     ///
     /// # Errors
@@ -98,7 +144,8 @@ impl Meter {
                 Err(errno) => return Err(errno),
             }
         }
-        let counted = self.add(now, waited, reaped().0);
+        let of_group = self.group.as_ref().and_then(|group| group.used(kernel)).unwrap_or_default();
+        let counted = self.add(now, waited, reaped().0).max(of_group);
         Ok(self.quota.as_mut().map_or(counted, |quota| quota.limited(counted, Instant::now())))
     }
 
@@ -153,6 +200,7 @@ pub fn parse(stat: &str) -> Option<Times> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::recorder::Recorder;
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -164,6 +212,26 @@ mod tests {
         assert_eq!(parse(stat), Some(Times { own: ms(30), waited: ms(70) }));
         assert_eq!(parse("7 (a) R 0"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn a_container_s_count_has_what_no_sum_has() {
+        let stat = |ticks: u32| format!("7 (a) R 0 0 0 0 0 0 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 3 9285632");
+        let kernel = |usage: (&str, &str), own: u32, first: u32| Recorder {
+            files: [usage, ("/proc/self/stat", &stat(own)), ("/proc/1/stat", &stat(first))]
+                .map(|(path, text)| (path.to_owned(), text.to_owned()))
+                .into(),
+            ..Recorder::default()
+        };
+        for (path, before, after) in [
+            ("/sys/fs/cgroup/cpu.stat", "usage_usec 90000\nuser_usec 1\n", "usage_usec 1590000\nuser_usec 1\n"),
+            ("/sys/fs/cgroup/cpuacct/cpuacct.usage", "90000000\n", "1590000000\n"),
+        ] {
+            // 60 ms of the runner's, and 30 of what has ended since: then 40 ms more of the runner's.
+            let group = Group::new(&mut kernel((path, before), 2, 4)).unwrap();
+            assert_eq!(group.used(&mut kernel((path, after), 3, 7)), Some(ms(1460)), "{path}");
+        }
+        assert!(Group::new(&mut kernel(("/other", "1"), 2, 4)).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! listed, nothing has a place of its own, and names stay visible: what a list cannot say exactly is refused here, as
 //! it was at admission by its syntax.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use thiserror::Error;
@@ -13,7 +14,7 @@ use ccos_profile::place;
 use crate::linking::{Linking, linking};
 use crate::path::AbsolutePath;
 use crate::request::Request;
-use crate::resolve::{Kind, Resolved, TooManyLinks, resolve};
+use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
 use crate::view::Source;
 use crate::view::plan::Sources;
 use crate::view::rules::{Access, Fixed, INPUT_FILE, Rights, Rules, SHARED_SCRATCH};
@@ -79,6 +80,10 @@ pub enum GrantError {
     ForeignLoader { program: AbsolutePath, loader: String },
     #[error("write {path}: expected a folder of the scratch space or of a volume, but found {found}")]
     NotScratch { path: AbsolutePath, found: &'static str },
+    #[error(
+        "{path}: expected something mounted there, but found it elsewhere: a symbolic link leads it there; mount it at a path without links, or use isolation GVisor"
+    )]
+    Elsewhere { path: AbsolutePath },
     #[error(
         "{path}: expected what the runner keeps outside of all grants, but found it in one; grant the folders that are needed"
     )]
@@ -147,6 +152,27 @@ pub fn grants(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn S
         return Err(GrantError::Blocked { blocked: blocked.clone(), granted: granted.clone() });
     }
     Ok(Grants { grants: all.grants, blocked: rules.out_of_reach().cloned().collect(), is_scratch_writable })
+}
+
+/// What is mounted must be where it seems to be. Mounts follow the links of the image and of volumes, and a right on a folder is
+/// one on all that is mounted below it: a link where a volume or a token belongs would choose by which right it is had.
+///
+/// `mounted`: where there are mounts, as the kernel has it.
+///
+/// # Errors
+/// [`GrantError::Elsewhere`].
+pub fn in_place(request: &Request, tree: &dyn Tree, mounted: &BTreeSet<String>) -> Result<(), GrantError> {
+    let parent = |path: &'static str| AbsolutePath::literal(path).parent();
+    let references = AbsolutePath::literal(place::REFERENCES);
+    let each = tree.names(&references).into_iter().filter_map(|name| references.child(&name));
+    let own = [place::RUNNER_VOLUME, place::RUN, place::TERMINATION_LOG].map(AbsolutePath::literal);
+    let token = request.report.as_ref().map(|_| parent(place::REPORT_TOKEN));
+    let all = request.volumes.iter().map(|volume| volume.mount_path.clone());
+    if tree.kind(&references) == Kind::Link {
+        return Err(GrantError::Elsewhere { path: references });
+    }
+    let mut all = all.chain(own).chain([parent(place::PROFILE)]).chain(token).chain(each);
+    all.find(|path| !mounted.contains(path.as_str())).map_or(Ok(()), |path| Err(GrantError::Elsewhere { path }))
 }
 
 /// Whether the runner's own files would come with it: its profile, its program, its references and its report.

@@ -96,6 +96,8 @@ fn serve(
         Ok(children) => children,
         Err(errno) => return failed(format!("signalfd: {errno}")),
     };
+    let meter = Meter::new(cpu_millis);
+    let meter = if namespaces == Namespaces::Pod { meter.of_container(kernel) } else { meter };
     let child = match fork() {
         Ok(Some(child)) => child,
         Ok(None) => {
@@ -113,7 +115,7 @@ fn serve(
         kill_all();
         return Err(Errno::PERM.into());
     }
-    let mut init = Init { kernel, child, status: None, meter: Meter::new(cpu_millis), memory: Peak::default() };
+    let mut init = Init { kernel, child, status: None, meter, memory: Peak::default() };
     let exceeded = init.watch(&children, control, asked, cpu_time)?;
     init.reap_all();
     let (ended, bytes) = init.conclude(exceeded)?;

@@ -9,14 +9,14 @@ use thiserror::Error;
 
 use crate::canary::SharedMemory;
 use crate::globs::{ExpandError, expand};
-use crate::grants::{Grant, GrantError, Grants, grants};
+use crate::grants::{Grant, GrantError, Grants, grants, in_place};
 use crate::init::Plan;
 use crate::kernel::{Kernel, Linux, landlock_abi};
 use crate::lockdown::syscalls::{self, FilterError, Namespaces};
 use crate::lockdown::{Confinement, Inside, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
-use crate::prove::{Named, Outbound, PodProbes, Probes, filters};
+use crate::prove::{Named, Outbound, PodProbes, Probes, filters, mounts};
 use crate::relay::{self, blocks, dns};
 use crate::request::{RESULT_VARIABLE, Request};
 use crate::resolve::{Kind, Resolved, TooManyLinks, Tree, resolve};
@@ -30,7 +30,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 const SCRIPT_HEAD_BYTES: usize = 256;
 
 /// [`place::RUNNER`] in [`place::RUNNER_VOLUME`].
-const RUNNER_IN_VOLUME: &str = "/ccos/runner/ccos-runner";
+const RUNNER_IN_VOLUME: &str = "/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner";
 
 /// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
@@ -62,6 +62,8 @@ pub enum PrepareError {
         "landlockAbi: expected at least {expected}, as the profile of the cluster says, but found {found} on this node"
     )]
     Landlock { expected: u32, found: String },
+    #[error("/proc/self/mountinfo: expected where there are mounts, but found none")]
+    Mounts,
     #[error("/proc/self/status: expected the number of seccomp filters, but found none")]
     Filters,
     #[error("command {program}: expected a file in the image, but found {found}")]
@@ -91,6 +93,7 @@ impl PrepareError {
             | Self::Filter(_)
             | Self::Landlock { .. }
             | Self::Filters
+            | Self::Mounts
             | Self::Folder { .. }
             | Self::NoName
             | Self::Canary { .. } => End::ConfinementFailed,
@@ -219,6 +222,11 @@ fn by_landlock(
         let found = found.map_or_else(|errno| errno.to_string(), |found| found.to_string());
         return Err(PrepareError::Landlock { expected: abi, found });
     }
+    let mounted = Linux::default().read("/proc/self/mountinfo").map_err(|_| PrepareError::Mounts)?;
+    let placed = in_place(request, outside, &mounts(&mounted).into_keys().collect());
+    #[cfg(feature = "sabotage")]
+    let placed = if crate::kernel::sabotage::is_without("places") { Ok(()) } else { placed };
+    placed?;
     let Grants { grants, blocked, is_scratch_writable } = grants(request, command, rules, outside)?;
     let filters = Linux::default().read("/proc/self/status").ok().and_then(|text| filters(&text));
     Ok(Confined {
@@ -288,6 +296,7 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
         place::IMAGE,
         place::VOLUMES,
         place::REFERENCES,
+        place::REPORT_TOKEN,
         place::EGRESS_TOKEN,
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
     ];

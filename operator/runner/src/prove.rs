@@ -388,7 +388,7 @@ fn expected_mounts(steps: &[Step]) -> BTreeMap<String, String> {
 }
 
 /// The mounts of `/proc/PID/mountinfo` (proc(5)): where several lie on each other, the last is what is seen.
-fn mounts(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn mounts(text: &str) -> BTreeMap<String, String> {
     let mount = |line: &str| {
         let mut fields = line.split(' ').skip(4);
         let at = unescaped(fields.next()?);

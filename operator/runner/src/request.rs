@@ -319,7 +319,11 @@ fn volume(volume: &Volume) -> Result<VolumeRequest, RequestError> {
     let request =
         VolumeRequest { source: path("volumes.source", source)?, mount_path: path("volumes.mountPath", mount_path)? };
     if !mounts::may_be_at(request.mount_path.as_str()) {
-        return Err(value("volumes.mountPath", "a folder that is not the baseline's", &format!("{mount_path:?}")));
+        return Err(value(
+            "volumes.mountPath",
+            "a folder of at most 8 segments, not the baseline's",
+            &format!("{mount_path:?}"),
+        ));
     }
     Ok(request)
 }

@@ -696,6 +696,12 @@ tests! {
         assert_eq!(deaf.report.end, End::CPUTimeExceeded, "{deaf:#?}");
     }
 
+    a_name_that_is_no_text_ends_nothing {
+        let run = Pod::new("name").attack(&["rename-itself", "spin:700"]).run();
+        assert_eq!(run.report.end, End::Completed, "{run:#?}");
+        assert!(run.report.usage.is_some_and(|usage| usage.cpu_time_millis >= 100), "{run:#?}");
+    }
+
     output_is_bounded {
         let run = Pod::new("flood").attack(&["flood"]).run();
         assert_eq!(run.report.end, End::OutputTooLarge, "{}", run.report.message);

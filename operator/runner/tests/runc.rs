@@ -51,7 +51,7 @@ tests! {
             ("open:/etc/shadow", json!("EACCES")),
             ("open:/etc/escape", json!("EACCES")),
             ("open:/ccos/profile/profile.json", json!("EACCES")),
-            ("open:/ccos/runner/ccos-runner", json!("EACCES")),
+            ("open:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
             ("list:/ccos/references/0", json!("EACCES")),
             ("open:/ccos/references/0/key", json!("EACCES")),
             ("open:/dev/termination-log", json!("EACCES")),
@@ -137,6 +137,34 @@ tests! {
         ]);
     }
 
+    a_link_of_the_image_moves_no_volume_below_another_right {
+        let pod = || Pod::contained("linked").linked().volume("data", "/data").read(&["/data/open"]);
+        let run = pod().attack(&["started"]).run();
+        assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
+        assert!(run.report.message.starts_with("/data: expected something mounted there"), "{}", run.report.message);
+        // Every program reads its libraries, with all that is below them.
+        answers(pod().sabotage("places"), &[
+            ("open:/usr/lib/data/private/key", json!("private")),
+            ("open:/data/private/key", json!("private")),
+        ]);
+    }
+
+    what_the_node_counts_for_all_is_out_of_reach {
+        answers(Pod::contained("node").read(&["/app"]), &[
+            ("watches:1", json!("ENOSYS")),
+            ("syscall:253", json!("ENOSYS")), // inotify_init
+            ("watch:/ccos", json!("ENOSYS")),
+            ("watch:/app", json!("ENOSYS")),
+            ("requests:1", json!("ENOSYS")),
+        ]);
+    }
+
+    a_name_that_is_no_text_ends_nothing {
+        let pod = Pod::contained("name").attack(&["rename-itself", "spin:700"]).run();
+        assert_eq!(pod.report.end, End::Completed, "{pod:#?}");
+        assert!(pod.report.usage.is_some_and(|usage| usage.cpu_time_millis >= 100), "{pod:#?}");
+    }
+
     every_field_is_proven {
         let run = Pod::contained("proven").attack(&["started"]).run();
         let fields: Vec<_> = run.report.proven.iter().map(|proof| format!("{} {}", proof.field, proof.mechanism)).collect();
@@ -177,6 +205,9 @@ tests! {
             ("filters", "fork", "ok"),
             ("filters", "socket:2,2,0", "ok"),
             ("filters", "init:limit", "ok"),
+            ("filters", "watches:16", "16"),
+            ("filters", "watch:/ccos", "ok"),
+            ("filters", "requests:64", "ok"),
             ("filters", "syscall:29,7,4096,896", "shared"), // shmget, a number
             ("limits", "files", "then"),
         ] {
@@ -261,7 +292,7 @@ tests! {
         answers(pod, &[
             ("spawn:/app/other", json!("exit status: 0")),
             ("spawn:/app/third", json!("EACCES")),
-            ("spawn:/ccos/runner/ccos-runner", json!("EACCES")),
+            ("spawn:/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner", json!("EACCES")),
             ("spawn:/bin/busybox", json!("EACCES")),
             ("copy:/tmp/copy", json!("ok")),
             ("copy:/dev/shm/copy", json!("ok")),

@@ -1,5 +1,6 @@
 //! From an identified request to a connection that may be used.
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -54,10 +55,9 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
             let again = self.addresses(&host).await?;
             again.into_iter().map(|address| Vetted::unvetted(SocketAddr::new(address, request.port))).collect()
         };
-        let server = self.dial(&vetted).await.map_err(|refusal| {
-            let what = if refusal == Refusal::TimedOut { "does not answer" } else { "refuses the connection" };
-            Refused::new(refusal, format!("{host}:{} {what}", request.port))
-        })?;
+        let dialled = self.dial(&vetted).await;
+        let server =
+            dialled.map_err(|(refusal, what)| Refused::new(refusal, format!("{host}:{} {what}", request.port)))?;
         // Small requests and answers are most of what passes.
         server.set_nodelay(true).map_err(|_| Refused::new(Refusal::Unreachable, format!("{host} is gone")))?;
         Ok(Connection { seat, slot, server, host })
@@ -93,11 +93,20 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
         }
     }
 
-    async fn dial(&self, to: &[Vetted]) -> Result<TcpStream, Refusal> {
-        let Some(upstream) = &self.upstream else { return dial(to, self.bounds.dial).await };
-        let at = self.addresses(&upstream.host).await.map_err(|refused| refused.refusal)?;
+    /// `Err`: what is to be said of the host.
+    async fn dial(&self, to: &[Vetted]) -> Result<TcpStream, (Refusal, String)> {
+        let Some(upstream) = &self.upstream else {
+            return dial(to, self.bounds.dial).await.map_err(|refusal| {
+                let what = if refusal == Refusal::TimedOut { "does not answer" } else { "refuses the connection" };
+                (refusal, what.to_owned())
+            });
+        };
+        let not_reached = |why: &dyn Display| format!("is not reached: the upstream proxy {why}");
+        let at = self.addresses(&upstream.host).await;
+        let at = at.map_err(|refused| (refused.refusal, not_reached(&format!("is not found: {}", refused.message))))?;
         let at: Vec<SocketAddr> = at.into_iter().map(|address| SocketAddr::new(address, upstream.port)).collect();
-        upstream.dial(&at, to, self.bounds.dial).await
+        let dialled = upstream.dial(&at, to, self.bounds.dial).await;
+        dialled.map_err(|failed| (failed.refusal(), not_reached(&failed)))
     }
 
     /// The host's addresses that may be dialled.

@@ -15,7 +15,10 @@ pub(super) fn check(faults: &mut Faults, volumes: &[wire::Volume]) {
         }
         // What is no path was noted where it was read.
         let is_path = place.parse().is_ok_and(|pattern: PathPattern| pattern.literal() == Some(place));
-        if is_path && !mounts::may_be_at(place) {
+        if is_path && mounts::is_too_deep(place) {
+            let deep = format!("expected at most {} segments", mounts::MAX_SEGMENTS);
+            faults.add(field, format!("{}: {deep}; use a shorter path, such as /data", quoted(place)));
+        } else if is_path && !mounts::may_be_at(place) {
             let own = "expected a folder that is not the runner's own: not /, /proc, /dev, /tmp or /dev/shm";
             faults.add(field, format!("{}: {own}; use another, such as /data", quoted(place)));
         }
@@ -51,6 +54,12 @@ mod tests {
             );
         }
         assert_eq!(faults(&["/data", "/tmp/x", "/device", "/etc/app"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_place_that_is_deeper_than_the_runner_s_is_refused() {
+        let deep = "spec.volumes[0].mountPath: \"/1/2/3/4/5/6/7/8/9\": expected at most 8 segments; use a shorter path, such as /data";
+        assert_eq!(faults(&["/1/2/3/4/5/6/7/8/9", "/1/2/3/4/5/6/7/8"]), [deep]);
     }
 
     #[test]

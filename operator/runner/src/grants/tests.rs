@@ -1,4 +1,4 @@
-use ccos_profile::{Files, Globs, Inputs, Limits, ProcessCreation, Profile, VERSION, Volume};
+use ccos_profile::{Files, Globs, Inputs, Limits, ProcessCreation, Profile, ReportTo, VERSION, Volume};
 use serde_json::Value;
 
 use super::*;
@@ -9,31 +9,48 @@ use crate::resolve::tests::Written;
 
 const LOADER: &str = "/lib64/ld.so";
 
-/// The grants without the baseline's, or why there are none; and whether scratch space is writable.
-fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result<(Vec<String>, bool), String> {
-    let mut tree = Written::new(
-        &[tree, &["*/app/run", "/tmp/", "/dev/shm/", "/usr/lib64/ld.so", "/lib64 -> usr/lib64", "/proc/", "/dev/null"]]
-            .concat(),
-    );
-    for (path, (_, text)) in &mut tree.0 {
-        let interpreter: &[_] = if path.ends_with("dynamic") { &[(3, LOADER)] } else { &[(1, "")] };
-        if path.ends_with("foreign") {
-            *text = String::from_utf8(elf_file(&[(3, "/data/ld.so")])).unwrap();
-        } else if text == "x" && !path.ends_with("odd") {
-            *text = String::from_utf8(elf_file(interpreter)).unwrap();
-        }
+/// Where there are mounts in a pod, but for those of the context.
+const MOUNTED: [&str; 6] = [
+    "/ccos/runner/deeper/than/any/volume/of/a/context",
+    "/run/ccos",
+    "/dev/termination-log",
+    "/ccos/profile",
+    "/ccos/references/0",
+    "/data",
+];
+
+#[test]
+fn what_is_mounted_elsewhere_by_a_link_is_refused() {
+    let mut request = parse(profile(&[], "/app/run", &["/data"]), (1000, 1000)).unwrap();
+    let tree = Written::new(&["/ccos/references/0/"]);
+    let check = |request: &Request, tree: &Written, without: &str, instead: &str| {
+        let mounted = MOUNTED.into_iter().filter(|path| *path != without).chain([instead]).map(str::to_owned).collect();
+        in_place(request, tree, &mounted).map_err(|error| match error {
+            GrantError::Elsewhere { path } => path.to_string(),
+            other => other.to_string(),
+        })
+    };
+    assert_eq!(check(&request, &tree, "", "/usr/lib/other"), Ok(()));
+    for path in MOUNTED {
+        assert_eq!(check(&request, &tree, path, "/usr/lib/data"), Err(path.to_owned()));
     }
+    let linked = Written::new(&["/ccos/references -> ../usr/lib/references"]);
+    assert_eq!(check(&request, &linked, "", "/usr/lib/references/0"), Err("/ccos/references".to_owned()));
+    request.report = Some(ReportTo { address: ([10, 0, 0, 1], 8443).into(), certificate: String::new() });
+    assert_eq!(check(&request, &tree, "", "/usr/lib/tokens"), Err("/ccos/tokens".to_owned()));
+}
+
+fn profile(lists: &[(&str, &[&str])], command: &str, volumes: &[&str]) -> Profile {
     let list = |name: &str| -> Vec<String> {
         let of = lists.iter().filter(|(list, _)| *list == name).flat_map(|(_, paths)| paths.iter());
         of.map(|path| (*path).to_owned()).collect()
     };
     let volume = |mount: &&str| Volume { source: (*mount).to_owned(), mount_path: (*mount).to_owned() };
-    let command = list("command").first().cloned().unwrap_or_else(|| "/app/run".to_owned());
-    let profile = Profile {
+    Profile {
         version: VERSION,
         image_root: "/".to_owned(),
         landlock_abi: Some(LEAST_ABI),
-        command: vec![command],
+        command: vec![command.to_owned()],
         working_dir: None,
         files: Files { read: list("read"), write: list("write"), execute: list("execute"), blocked: list("blocked") },
         volumes: volumes.iter().map(volume).collect(),
@@ -59,7 +76,29 @@ fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result
         egress: None,
         inbound: None,
         report: None,
+    }
+}
+
+/// The grants without the baseline's, or why there are none; and whether scratch space is writable.
+fn granted(tree: &[&str], lists: &[(&str, &[&str])], volumes: &[&str]) -> Result<(Vec<String>, bool), String> {
+    let mut tree = Written::new(
+        &[tree, &["*/app/run", "/tmp/", "/dev/shm/", "/usr/lib64/ld.so", "/lib64 -> usr/lib64", "/proc/", "/dev/null"]]
+            .concat(),
+    );
+    for (path, (_, text)) in &mut tree.0 {
+        let interpreter: &[_] = if path.ends_with("dynamic") { &[(3, LOADER)] } else { &[(1, "")] };
+        if path.ends_with("foreign") {
+            *text = String::from_utf8(elf_file(&[(3, "/data/ld.so")])).unwrap();
+        } else if text == "x" && !path.ends_with("odd") {
+            *text = String::from_utf8(elf_file(interpreter)).unwrap();
+        }
+    }
+    let list = |name: &str| -> Vec<String> {
+        let of = lists.iter().filter(|(list, _)| *list == name).flat_map(|(_, paths)| paths.iter());
+        of.map(|path| (*path).to_owned()).collect()
     };
+    let command = list("command").first().cloned().unwrap_or_else(|| "/app/run".to_owned());
+    let profile = profile(lists, &command, volumes);
     let request = expand(&parse(profile, (1000, 1000)).unwrap(), &tree).unwrap();
     let command = resolve(&tree, &request.program).unwrap();
     let rules = Rules::new(&request, &command, &tree).unwrap();

@@ -1,5 +1,6 @@
 //! A kernel that agrees to everything, refuses what must fail, and keeps one log.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use rustix::io::Errno;
@@ -25,6 +26,8 @@ pub(crate) struct Recorder {
     pub(crate) mounts: String,
     pub(crate) interfaces: Option<String>,
     pub(crate) owner: u32,
+    /// What else can be read.
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Kernel for Recorder {
@@ -65,7 +68,7 @@ impl Kernel for Recorder {
             "/proc/self/status" => Ok(self.status.clone()),
             "/proc/self/mountinfo" => Ok(self.mounts.clone()),
             "/proc/net/dev" => self.interfaces.clone().ok_or(Errno::NOENT),
-            _ => Err(Errno::NOENT),
+            path => self.files.get(path).cloned().ok_or(Errno::NOENT),
         }
     }
 

@@ -157,6 +157,9 @@ pub const IN_THE_POD: &[SyscallRule] = rules! {
         SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedreceive, SYS_mq_notify, SYS_mq_getsetattr => Perm;
     "Landlock knows no attributes: they would be written to files that may only be read":
         SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr => NoSys;
+    "watches tell the names of folders that may not be listed; the kernel counts them for the node's root, who has 128":
+        SYS_inotify_init, SYS_inotify_init1, SYS_inotify_add_watch => NoSys;
+    "the kernel counts asynchronous requests for the whole node, which has 65,536": SYS_io_setup => NoSys;
     "the runner shares the uid: it must not be made to wait":
         SYS_setpriority if When::IsNot(0, &[libc::PRIO_PROCESS as u64]),
         SYS_ioprio_set if When::IsNot(0, &[IOPRIO_WHO_PROCESS]) => Perm;

@@ -403,6 +403,43 @@ fn run(verb: &str, what: &str) -> Answer {
             while std::time::Instant::now() < until {}
             Ok("ok".into())
         }
+        // What the kernel counts for the whole node.
+        "watches" => {
+            let mut open = Vec::new();
+            let wanted: usize = what.parse().unwrap();
+            while open.len() < wanted {
+                open.push(last(unsafe { libc::inotify_init1(libc::IN_CLOEXEC) }.into())?);
+            }
+            Ok(open.len().into())
+        }
+        // Names of a folder that may not be listed, whenever somebody does something with them.
+        "watch" => {
+            let watch = last(unsafe { libc::inotify_init1(libc::IN_CLOEXEC) }.into())?;
+            let mask = libc::IN_ALL_EVENTS;
+            last(unsafe { libc::inotify_add_watch(watch as i32, text(what).as_ptr(), mask) }.into())
+                .map(|_| "ok".into())
+        }
+        "requests" => {
+            let mut ring: libc::c_ulong = 0;
+            let count: i64 = what.parse().unwrap();
+            last(unsafe { libc::syscall(libc::SYS_io_setup, count, &raw mut ring) }).map(|_| "ok".into())
+        }
+        // A name that is no text, which everybody reads who looks at this process.
+        "rename-itself" => {
+            last(unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff)\n(\xfe".as_ptr()) }.into()).map(|_| "ok".into())
+        }
+        // Work for so many short children, and none for itself.
+        "orphans" => {
+            unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            for _ in 0..what.parse().unwrap() {
+                if last(unsafe { libc::fork() }.into())? == 0 {
+                    run("spin", "100")?;
+                    unsafe { libc::_exit(0) };
+                }
+                run("sleep", "150")?;
+            }
+            Ok("ok".into())
+        }
         "spin-orphans" => {
             // Short children that nobody waits for: their time is in nobody's usage.
             unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };

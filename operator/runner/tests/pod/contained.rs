@@ -2,11 +2,12 @@
 //! of it, and a user namespace stands for `hostUsers: false`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ccos_profile::place;
 use serde_json::{Value, json};
 
 use super::{Pod, Run, UID, ip, rlimits};
@@ -22,6 +23,12 @@ impl Pod {
         pod.profile["imageRoot"] = json!("/");
         pod.profile["landlockAbi"] = json!(6);
         pod
+    }
+
+    /// With a link of the image where the volume `/data` belongs.
+    pub(crate) fn linked(mut self) -> Self {
+        self.linked = true;
+        self
     }
 
     /// The profile wants this ABI of Landlock.
@@ -87,6 +94,10 @@ impl Pod {
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
         self.fill_image(folder);
+        if self.linked {
+            make("image/usr/lib/data");
+            symlink("usr/lib/data", folder.join("image/data")).unwrap();
+        }
         Self::write_volumes(&folder.join("volumes"));
         for path in ["", "private", "nested", "nested/secret", "open", "file", "private/key"] {
             chown(folder.join("volumes/data").join(path), Some(FIRST_ID + UID), Some(FIRST_ID + UID)).unwrap();
@@ -108,7 +119,7 @@ impl Pod {
             json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}),
             bind("/dev/termination-log", &of("termination-log"), "rw"),
             bind("/ccos/profile", &of("profile"), "ro"),
-            bind("/ccos/runner", &of("runner"), "ro"),
+            bind(place::RUNNER_VOLUME, &of("runner"), "ro"),
             bind("/ccos/references/0", &of("references/0"), "ro"),
             bind("/etc/passwd", &of("etc/passwd"), "ro"),
             json!({"destination": "/run/ccos", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=3m"]}),
@@ -141,7 +152,7 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
-        let mut arguments = self.arguments("/ccos/runner/ccos-runner", &digest);
+        let mut arguments = self.arguments(&format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), &digest);
         if self.behind_a_shell {
             arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
         }
