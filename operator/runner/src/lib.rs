@@ -75,7 +75,7 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
     let (sockets, hand_out) = sockets.unzip();
     let asking = request.inbound.as_ref().map(|_| inbound::sockets::pair()).transpose();
     let asking = asking.map_err(|error| (End::InternalError, format!("sockets: {error}")))?;
-    let (asker, asked) = asking.unzip();
+    let (questions, asked) = asking.unzip();
     let plan = prepare::prepare(&request, &pipes, hand_out.as_ref()).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
     #[cfg(feature = "sabotage")]
@@ -96,8 +96,9 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
             let relay = relay.map(|(order, from)| Relay::start(order, from, traffic.clone())).transpose();
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
-            let inbound = request.inbound.zip(ports).zip(asker);
-            let inbound = inbound.map(|((order, ports), asker)| Inbound::start(order, ports, asker, traffic.clone()));
+            let inbound = request.inbound.zip(ports).zip(questions);
+            let inbound =
+                inbound.map(|((order, ports), questions)| Inbound::start(order, ports, questions, traffic.clone()));
             let inbound = inbound.transpose().map_err(|error| (End::InternalError, format!("inbound: {error}")))?;
             let Delivery { mut report, result } = Supervisor::new(init, signals, pipes, limits).run();
             // Of code that never started there is nothing to tell.

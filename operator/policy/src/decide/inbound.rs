@@ -51,12 +51,8 @@ pub(super) fn check(required: &Required, isolation: Isolation, is_paced: bool, d
         }
     }
     let outbound = (OUTBOUND.of)(&required.permissions);
-    let taken: Vec<PortRange> = outbound.iter().flat_map(|rule| rule.ports.iter().copied()).collect();
-    let is_taken = |port: &u16| {
-        !outbound.is_empty()
-            && (*port == RESOLVER || taken.iter().any(|range| range.first() <= *port && *port <= range.last()))
-    };
-    let mut ports = BTreeSet::new();
+    let resolver = PortRange::new(RESOLVER, RESOLVER).ok().filter(|_| !outbound.is_empty());
+    let taken: Vec<PortRange> = outbound.iter().flat_map(|rule| rule.ports.iter().copied()).chain(resolver).collect();
     for (index, rule) in rules.iter().enumerate() {
         match &rule.from {
             InboundPeer::Cidr(block) if !block.is_ipv4() => {
@@ -64,17 +60,16 @@ pub(super) fn check(required: &Required, isolation: Isolation, is_paced: bool, d
             }
             InboundPeer::Cidr(_) | InboundPeer::Selectors(_) => {}
         }
-        // Stops at the first too many: a range may be all there are.
-        let all = rule.ports.iter().flat_map(|range| range.first()..=range.last());
-        let own: BTreeSet<u16> = all.take(MOST_PORTS + 1).collect();
-        if let Some(port) = own.iter().find(|port| is_taken(port)) {
+        let shared =
+            rule.ports.iter().filter_map(|range| taken.iter().filter_map(|other| meet(range, other)).min()).min();
+        if let Some(port) = shared {
             deny(INBOUND.field().index(index), Some(format!("port {port}")), SHARED, None);
         }
-        if ports.len() <= MOST_PORTS {
-            ports.extend(own);
-        }
     }
-    if ports.len() > MOST_PORTS {
+    let mut ports = BTreeSet::new();
+    // Stops at the first too many: a range may be all there are.
+    let mut all = rules.iter().flat_map(|rule| &rule.ports).flat_map(|range| range.first()..=range.last());
+    if all.any(|port| ports.insert(port) && ports.len() > MOST_PORTS) {
         deny(INBOUND.field(), None, TOO_MANY_PORTS, None);
     }
     if rules.iter().map(|rule| rule.to_string().len()).sum::<usize>() > MOST_TEXT {
@@ -83,4 +78,10 @@ pub(super) fn check(required: &Required, isolation: Isolation, is_paced: bool, d
     if is_paced {
         deny(INBOUND.field(), Some("with limits.networkBytesPerSecond".to_owned()), BANDWIDTH, None);
     }
+}
+
+/// The first port of both.
+fn meet(one: &PortRange, two: &PortRange) -> Option<u16> {
+    let first = one.first().max(two.first());
+    (first <= one.last().min(two.last())).then_some(first)
 }

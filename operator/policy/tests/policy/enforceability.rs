@@ -247,7 +247,7 @@ fn connections_in_are_held_where_the_code_has_a_network_of_its_own() {
     visited("2001:db8::/32", &["80"]).says(&format!(
         "{inbound}[0] \"2001:db8::/32 port 80\": sources by IPv6 address can't be held yet; write a block of IPv4"
     ));
-    for ports in [&["1-65"][..], &["1-65535"], &["1-64", "100"]] {
+    for ports in [&["1-65"][..], &["1-65535"], &["1-64", "1-64", "100"]] {
         visited("pods", ports)
             .says(&format!("{inbound}: at most 64 different ports can be held; name those that are used"));
     }
@@ -257,15 +257,20 @@ fn connections_in_are_held_where_the_code_has_a_network_of_its_own() {
 
 #[test]
 fn a_port_is_connected_to_or_listened_at_and_not_both() {
-    let both = |outbound: &str, inbound: &str| {
+    let both = |outbound: &str, inbound: &[&str]| {
         let rule = crate::given::outbound(outbound);
-        let case = visited("pods", &[inbound])
+        let case = visited("pods", inbound)
             .grants(|p| p.network.outbound = vec![rule.clone()].into())
             .needs(|r| r.outbound = Some(vec![rule.clone()].into()));
         with_proxy(case, &[Isolation::GVisor])
     };
-    let _ = both("a.test 443", "8080").admitted();
-    for (outbound, inbound) in [("a.test 443", "443"), ("a.test 8000-8010", "8010-8020"), ("a.test 443", "53")] {
+    let _ = both("a.test 443", &["8080"]).admitted();
+    for (outbound, inbound) in [
+        ("a.test 443", &["443"][..]),
+        ("a.test 8000-8010", &["8010-8020"]),
+        ("a.test 443", &["53"]),
+        ("a.test 443", &["1-50", "54-60", "54-60", "443"]),
+    ] {
         both(outbound, inbound).denied_for(&[(Unenforceable, "requires.permissions.network.inbound[0]")]);
     }
     let _ = visited("pods", &["53"]).admitted();

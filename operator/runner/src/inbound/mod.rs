@@ -63,13 +63,13 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// Begins to listen, and to carry what comes. `asker` leads to the init, which makes sockets.
+    /// Begins to listen, and to carry what comes. `questions` leads to the init, which makes sockets.
     ///
     /// After the fork: a process with two threads must not be copied.
     ///
     /// # Errors
     /// If there can be no thread, or no listening.
-    pub fn start(order: Order, Ports(ports): Ports, asker: OwnedFd, traffic: Traffic) -> std::io::Result<Self> {
+    pub fn start(order: Order, Ports(ports): Ports, questions: OwnedFd, traffic: Traffic) -> std::io::Result<Self> {
         ports.iter().try_for_each(|(_, socket)| listen(socket, BACKLOG))?;
         let (end, ending) = watch::channel(false);
         let (done, ended) = mpsc::channel();
@@ -77,7 +77,7 @@ impl Inbound {
             let run = || -> std::io::Result<()> {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
                 runtime.block_on(async {
-                    let shared = carry::Shared { order, sockets: Sockets::new(asker)?, traffic, ended: ending };
+                    let shared = carry::Shared { order, sockets: Sockets::new(questions)?, traffic, ended: ending };
                     carry::serve(ports, shared).await
                 })
             };

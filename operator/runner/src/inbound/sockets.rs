@@ -32,7 +32,7 @@ const NONE: u8 = b'-';
 /// # Errors
 /// What socketpair(2) says.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    UnixStream::pair().map(|(asker, asked)| (asker.into(), asked.into()))
+    UnixStream::pair().map(|(runner, init)| (runner.into(), init.into()))
 }
 
 /// The init's side: answers what has been asked. Whether more may come.
@@ -104,41 +104,41 @@ mod tests {
 
     #[tokio::test]
     async fn each_question_is_answered_by_a_new_socket() {
-        let (asker, asked) = pair().unwrap();
-        let init = std::thread::spawn(move || {
+        let (runner, init) = pair().unwrap();
+        let answering = std::thread::spawn(move || {
             let mut count = 0;
             loop {
-                let mut ready = [rustix::event::PollFd::new(&asked, rustix::event::PollFlags::IN)];
+                let mut ready = [rustix::event::PollFd::new(&init, rustix::event::PollFlags::IN)];
                 rustix::event::poll(&mut ready, None).unwrap();
-                if !answer(asked.as_fd()) {
+                if !answer(init.as_fd()) {
                     return count;
                 }
                 count += 1;
             }
         });
-        let sockets = Sockets::new(asker).unwrap();
+        let sockets = Sockets::new(runner).unwrap();
         let (one, two) = (sockets.get().await.unwrap(), sockets.get().await.unwrap());
         assert_eq!(one.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
         assert!(two.local_addr().unwrap().ip().is_unspecified());
         drop(sockets);
-        assert_eq!(init.join().unwrap(), 2);
+        assert_eq!(answering.join().unwrap(), 2);
     }
 
     #[tokio::test]
     async fn an_init_that_is_gone_or_has_none_is_an_error() {
-        let (asker, asked) = pair().unwrap();
-        let sockets = Sockets::new(asker).unwrap();
-        send(&asked, &[NONE], SendFlags::empty()).unwrap();
+        let (runner, init) = pair().unwrap();
+        let sockets = Sockets::new(runner).unwrap();
+        send(&init, &[NONE], SendFlags::empty()).unwrap();
         assert!(sockets.get().await.is_err());
-        drop(asked);
+        drop(init);
         assert!(sockets.get().await.is_err());
     }
 
     #[test]
     fn what_is_no_question_ends_it() {
-        let (asker, asked) = pair().unwrap();
-        assert!(answer(asked.as_fd()), "nothing was asked");
-        send(&asker, b"x", SendFlags::empty()).unwrap();
-        assert!(!answer(asked.as_fd()));
+        let (runner, init) = pair().unwrap();
+        assert!(answer(init.as_fd()), "nothing was asked");
+        send(&runner, b"x", SendFlags::empty()).unwrap();
+        assert!(!answer(init.as_fd()));
     }
 }
