@@ -77,7 +77,7 @@ fn every_reason_that_the_decision_can_give_is_given() {
                 r.environment_read = Some(names(&["A"]));
                 r.environment_write = Some(names(&["A"]));
                 r.inbound = Some(ccos_policy::List::from(vec![ccos_policy::Inbound {
-                    from: ccos_policy::InboundPeer::Selectors("{}".to_owned()),
+                    from: ccos_policy::InboundPeer::Selectors(ccos_policy::Selectors::all()),
                     ports: vec!["1".parse().unwrap()],
                 }]));
             })
