@@ -199,10 +199,18 @@ pub struct Usage {
     pub bytes_received: u64,
     /// Connections that were established.
     pub connections: u64,
+    /// Connections of others to the workload.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connections_in: u64,
     /// What was refused, the first [`MAX_DENIALS`] different ones.
     pub denials: Vec<Denial>,
     /// Refusals that found no room among them.
     pub denied_more: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Different denials that are kept for one execution.

@@ -352,7 +352,8 @@ fn outside_addresses(order: Option<&relay::Order>) -> Vec<SocketAddr> {
     apart.into_iter().take(if order.is_some() { 2 } else { 1 }).collect()
 }
 
-fn outside_address() -> SocketAddr {
+/// The API server's, where there is one.
+pub(crate) fn outside_address() -> SocketAddr {
     let host = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
     let port = std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok());
     host.map_or(NOWHERE, |host| SocketAddr::new(host, port.unwrap_or(443)))

@@ -70,6 +70,7 @@ fn profile(lists: &[(&str, &[&str])], command: &str, volumes: &[&str]) -> Profil
             cpu_millis: None,
         },
         egress: None,
+        inbound: None,
         report: None,
     }
 }

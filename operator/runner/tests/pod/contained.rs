@@ -41,7 +41,7 @@ impl Pod {
         self
     }
 
-    pub(super) fn run_contained(self) -> Run {
+    pub(super) fn run_contained(mut self) -> Run {
         let folder = std::env::temp_dir().join(&self.name);
         self.write_contained(&folder);
         self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
@@ -81,6 +81,7 @@ impl Pod {
             stderr,
             seconds,
             asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
+            visits: Vec::new(),
             folder,
         }
     }

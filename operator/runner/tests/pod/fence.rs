@@ -36,7 +36,7 @@ impl Pod {
     }
 
     /// As the kubelet makes it of the pod's spec: any port may be listened on. And the policy, if it is in time.
-    pub(super) fn make_shared_network(&self) {
+    pub(super) fn make_shared_network(&mut self) {
         self.make_network();
         ip(&["-n", &self.name, "link", "set", "lo", "up"]);
         let sysctl = ["netns", "exec", &self.name, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=0"];
