@@ -54,9 +54,8 @@ attack_root() {
     echo image >"$root/etc/visible"
     ln -s ../secret "$root/etc/alias"
     ln -s /proc/1/root/ccos/profile "$root/etc/escape"
-    # Where mounts would follow them.
-    mkdir -p "$root/way" "$root/usr/lib/moved"
-    ln -s /ccos/runner/deeper/than/any/volume/of/a/context "$root/way/over"
+    # Where a mount would follow it.
+    mkdir -p "$root/usr/lib/moved"
     ln -s /usr/lib/moved "$root/moved"
     find "$root" -type d -exec chmod 755 {} +
     echo "$root"

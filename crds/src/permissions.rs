@@ -96,7 +96,8 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
-    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required.
+    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required; in
+    /// isolation Container none can be required.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,

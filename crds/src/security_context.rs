@@ -159,8 +159,9 @@ pub struct Volume {
     /// Its name within the context.
     #[schemars(length(min = 1, max = 48), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Where executions see it, if they require paths there. An absolute path without wildcards, of no other volume, and not
-    /// the runner's own: not `/`, `/tmp`, `/proc`, `/dev` or below those two.
+    /// Where executions see it, if they require paths there. An absolute path without wildcards of at most 8 segments, of no
+    /// other volume, and not the runner's own: not `/`, `/tmp`, `/proc`, `/dev` or below those two. In `Container` without
+    /// symbolic links of the image.
     #[schemars(length(min = 2, max = 1024))]
     pub mount_path: String,
     /// A claim of the execution's namespace. A claim has one place.

@@ -478,8 +478,7 @@ fn the_controllers_token_reads_no_key_by_a_pod_with_an_owner_that_it_made_up() {
     let contained = |mounts: Value| contained_pod(&with("/spec/runtimeClassName", Value::Null), mounts);
     let answer = create(&ns.name, &contained(json!([{"name": "other", "mountPath": "/1/2/3/4/5/6/7/8"}])));
     assert!(answer.ok, "{answer:?}");
-    let over =
-        json!({"name": "other", "mountPath": format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), "subPath": "a"});
+    let over = json!({"name": "other", "mountPath": format!("{}{}", runner_volume(), place::RUNNER), "subPath": "a"});
     let exec = json!({"exec": {"command": ["/bin/true"]}});
 
     let operator = ccos_e2e::cluster::OPERATOR;
@@ -573,11 +572,16 @@ fn child_pod() -> Value {
     child_of("v1", "Pod", &json!({"spec": spec}))
 }
 
+/// As the controller makes one up.
+fn runner_volume() -> String {
+    place::runner_volume(&"0f".repeat(16))
+}
+
 /// The same for isolation Container, with these mounts besides.
 fn contained_pod(child: &Value, mounts: Value) -> Value {
     let mut child = child.clone();
     let Value::Array(mut mounts) = mounts else { panic!("{mounts}: expected a list") };
-    mounts.push(json!({"name": "image", "mountPath": place::RUNNER_VOLUME}));
+    mounts.push(json!({"name": "image", "mountPath": runner_volume()}));
     let spec = child["spec"].as_object_mut().unwrap();
     spec.remove("runtimeClassName");
     spec.insert("hostUsers".to_owned(), json!(false));
@@ -585,7 +589,7 @@ fn contained_pod(child: &Value, mounts: Value) -> Value {
         {"name": "image", "image": {"reference": image("CCOS_RUNNER_IMAGE")}},
         {"name": "other", "configMap": {"name": "other", "defaultMode": 0o755}},
     ]);
-    spec["containers"][0]["command"] = json!([format!("{}{}", place::RUNNER_VOLUME, place::RUNNER)]);
+    spec["containers"][0]["command"] = json!([format!("{}{}", runner_volume(), place::RUNNER)]);
     spec["containers"][0]["volumeMounts"] = json!(mounts);
     child
 }

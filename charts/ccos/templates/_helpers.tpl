@@ -27,7 +27,7 @@ priorityClassName: ccos-execution
 startDeadline: {{ .Values.runner.startDeadline }}
 isolations:
   {{- range $name, $isolation := .Values.isolations }}
-  {{- $egress := and (($.Values.egress).enabled) (has $name (list "GVisor" "Kata")) }}
+  {{- $egress := and (($.Values.egress).enabled) (has $name (list "GVisor" "Kata" "Container")) }}
   {{ $name }}: {{ toJson (ternary (merge (dict "egress" true) $isolation) $isolation (eq true $egress)) }}
   {{- end }}
 {{- with .Values.ceiling }}

@@ -40,12 +40,20 @@ pub mod place {
     pub const TERMINATION_LOG: &str = "/dev/termination-log";
     /// The runner's program in its own image.
     pub const RUNNER: &str = "/ccos-runner";
-    /// Where the runner's image is mounted in a container that runs the capability's: deeper than any volume of a context
-    /// may be, and so after all of them, since runtimes mount by depth. A link of the image, which is its author's, leads a
-    /// volume's mount where it likes: what came before the runner's can't lie on it.
-    pub const RUNNER_VOLUME: &str = "/ccos/runner/deeper/than/any/volume/of/a/context";
+    /// How the folder begins in which the runner's image is mounted, in a container that runs the capability's.
+    pub const RUNNER_FOLDER: &str = "/ccos-";
+    /// Where below it: deeper than any volume of a context may be, and so after all of them, since runtimes mount by depth.
+    pub const RUNNER_BELOW: &str = "/deeper/than/any/volume/of/a/context/is";
     /// An empty folder for the input document, where there is no view (isolation Container).
     pub const RUN: &str = "/run/ccos";
+
+    /// Where the runner's image is mounted in a container that runs the capability's, by what nobody knew who made the image. A
+    /// link of it, which is its author's, leads the mount of a volume where it likes, and an image may have volumes of its own,
+    /// as deep as it likes: neither may lie on the runner.
+    #[must_use]
+    pub fn runner_volume(unknown: &str) -> String {
+        format!("{RUNNER_FOLDER}{unknown}{RUNNER_BELOW}")
+    }
 }
 
 /// The version of this wire: a runner refuses a profile of any other.
@@ -374,7 +382,7 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "NetworkPolicy, Landlock, egress proxy";
         INBOUND: "permissions.network.inbound", "network policy, runner", "not held";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";

@@ -8,8 +8,8 @@ const OWN: [&str; 2] = ["/proc", "/dev"];
 /// Scratch space of the runner's; below it, a volume is one more folder.
 const SCRATCH: &str = "/tmp";
 
-/// How deep a volume may be mounted, in segments: less deep than [`RUNNER_VOLUME`](crate::place::RUNNER_VOLUME), which says
-/// why.
+/// How deep a volume may be mounted, in segments: less deep than the runner
+/// ([`runner_volume`](crate::place::runner_volume) says why).
 pub const MAX_SEGMENTS: usize = 8;
 
 /// Whether a volume may be mounted at an absolute path that is normalised.
@@ -31,12 +31,12 @@ fn depth(path: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::{RUNNER_VOLUME, VOLUMES};
+    use crate::place::{VOLUMES, runner_volume};
 
     #[test]
     fn the_runner_is_deeper_than_any_volume() {
         assert!(may_be_at("/1/2/3/4/5/6/7/8") && !may_be_at("/1/2/3/4/5/6/7/8/9"));
-        assert_eq!(depth(RUNNER_VOLUME), MAX_SEGMENTS + 1);
+        assert_eq!(depth(&runner_volume("0")), MAX_SEGMENTS + 1);
         // In isolation Kata volumes are there, by their names.
         assert!(depth(VOLUMES) < MAX_SEGMENTS);
     }

@@ -157,21 +157,26 @@ pub fn grants(request: &Request, command: &Resolved, rules: &Rules, tree: &dyn S
 /// What is mounted must be where it seems to be. Mounts follow the links of the image and of volumes, and a right on a folder is
 /// one on all that is mounted below it: a link where a volume or a token belongs would choose by which right it is had.
 ///
-/// `mounted`: where there are mounts, as the kernel has it.
+/// `runner`: the folder of the runner's program. `mounted`: where there are mounts, as the kernel has it.
 ///
 /// # Errors
 /// [`GrantError::Elsewhere`].
-pub fn in_place(request: &Request, tree: &dyn Tree, mounted: &BTreeSet<String>) -> Result<(), GrantError> {
+pub fn in_place(
+    request: &Request,
+    runner: &AbsolutePath,
+    tree: &dyn Tree,
+    mounted: &BTreeSet<String>,
+) -> Result<(), GrantError> {
     let parent = |path: &'static str| AbsolutePath::literal(path).parent();
     let references = AbsolutePath::literal(place::REFERENCES);
     let each = tree.names(&references).into_iter().filter_map(|name| references.child(&name));
-    let own = [place::RUNNER_VOLUME, place::RUN, place::TERMINATION_LOG].map(AbsolutePath::literal);
+    let own = [place::RUN, place::TERMINATION_LOG].map(AbsolutePath::literal);
     let token = request.report.as_ref().map(|_| parent(place::REPORT_TOKEN));
     let all = request.volumes.iter().map(|volume| volume.mount_path.clone());
     if tree.kind(&references) == Kind::Link {
         return Err(GrantError::Elsewhere { path: references });
     }
-    let mut all = all.chain(own).chain([parent(place::PROFILE)]).chain(token).chain(each);
+    let mut all = all.chain(own).chain([parent(place::PROFILE), runner.clone()]).chain(token).chain(each);
     all.find(|path| !mounted.contains(path.as_str())).map_or(Ok(()), |path| Err(GrantError::Elsewhere { path }))
 }
 

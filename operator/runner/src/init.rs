@@ -17,12 +17,12 @@ use crate::cpu::{Meter, reaped};
 use crate::inbound::sockets::answer;
 use crate::kernel::{Kernel, fork};
 use crate::lockdown::syscalls::Namespaces;
-use crate::lockdown::{Confinement, Isolation, isolate, renounce, syscalls};
+use crate::lockdown::{Beside, Confinement, Isolation, isolate, renounce, syscalls};
 use crate::memory::Peak;
 use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
 use crate::pipes::{Pipe, Pipes};
-use crate::prove::Probes;
+use crate::prove::{Probes, fence};
 use crate::view::rules::{RESULT_FILE, SHARED_SCRATCH};
 use crate::workload::{self, Command};
 
@@ -82,8 +82,16 @@ fn serve(
     if let Err(error) = isolate(kernel, &isolation) {
         return failed(error.to_string());
     }
-    let namespaces = if probes.pod.is_some() { Namespaces::Pod } else { Namespaces::Own };
+    let connects = !confinement.connects.is_empty();
+    let namespaces = if probes.pod.is_some() { Namespaces::Pod { connects } } else { Namespaces::Own };
     if let Some(pod) = &mut probes.pod {
+        if let Isolation::Pod { relay: Some(Beside { proxy, .. }), .. } = &isolation {
+            // Before there is a process of the workload's.
+            match fence::wait(*proxy) {
+                Ok(fenced) => pod.fenced = Some(fenced),
+                Err(error) => return failed(error.to_string()),
+            }
+        }
         // Now that the numbers are known.
         pod.init = kernel.identity().0;
         match syscalls::guard(&[1, pod.init]) {

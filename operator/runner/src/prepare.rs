@@ -13,7 +13,7 @@ use crate::grants::{Grant, GrantError, Grants, grants, in_place};
 use crate::init::Plan;
 use crate::kernel::{Kernel, Linux, landlock_abi};
 use crate::lockdown::syscalls::{self, FilterError, Namespaces};
-use crate::lockdown::{Confinement, Inside, Isolation, limits};
+use crate::lockdown::{Beside, Confinement, Inside, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
 use crate::prove::{Named, Outbound, PodProbes, Probes, filters, mounts};
@@ -29,8 +29,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// `#!`, a path and one argument: what Linux reads of a script (execve(2)).
 const SCRIPT_HEAD_BYTES: usize = 256;
 
-/// [`place::RUNNER`] in [`place::RUNNER_VOLUME`].
-const RUNNER_IN_VOLUME: &str = "/ccos/runner/deeper/than/any/volume/of/a/context/ccos-runner";
+/// Where its pod has this program: only the pod knows.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// A network address that belongs to nobody (RFC 5737), where there is no API server to be refused.
 const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 443);
@@ -116,7 +116,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
     check_interpreter(&command.end, &rules, &outside)?;
     let confined = match request.landlock_abi {
         None => by_view(request, hand_out, &rules, &outside)?,
-        Some(abi) => by_landlock(request, abi, &command, &rules, &outside)?,
+        Some(abi) => by_landlock(request, (abi, hand_out), &command, &rules, &outside)?,
     };
     let mut environment = request.environment.clone();
     if !confined.is_scratch_writable {
@@ -132,7 +132,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
     let limits = limits(request);
     Ok(Plan {
         probes: Probes {
-            canaries: canaries(request)?,
+            canaries: canaries()?,
             blocked: confined.blocked,
             steps: confined.steps,
             pod: confined.pod,
@@ -154,6 +154,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             limits,
             working_dir: request.working_dir.clone(),
             landlock: confined.landlock,
+            connects: confined.connects,
             filters: syscalls::compile(filtered(request.process_creation), confined.namespaces)?,
         },
         command: started,
@@ -180,6 +181,7 @@ struct Confined {
     isolation: Isolation,
     namespaces: Namespaces,
     landlock: Option<Vec<Grant>>,
+    connects: Vec<u16>,
     blocked: Vec<AbsolutePath>,
     steps: Vec<Step>,
     pod: Option<PodProbes>,
@@ -203,6 +205,7 @@ fn by_view(
         isolation: Isolation::View { uid, gid, disk_bytes, relay, steps: steps.clone() },
         namespaces: Namespaces::Own,
         landlock: None,
+        connects: Vec::new(),
         blocked: rules.out_of_reach().cloned().collect(),
         steps,
         pod: None,
@@ -212,7 +215,7 @@ fn by_view(
 
 fn by_landlock(
     request: &Request,
-    abi: u32,
+    (abi, hand_out): (u32, Option<&OwnedFd>),
     command: &Resolved,
     rules: &Rules,
     outside: &Outside,
@@ -223,20 +226,34 @@ fn by_landlock(
         return Err(PrepareError::Landlock { expected: abi, found });
     }
     let mounted = Linux::default().read("/proc/self/mountinfo").map_err(|_| PrepareError::Mounts)?;
-    let placed = in_place(request, outside, &mounts(&mounted).into_keys().collect());
+    let placed = in_place(request, &own_program()?.parent(), outside, &mounts(&mounted).into_keys().collect());
     #[cfg(feature = "sabotage")]
     let placed = if crate::kernel::sabotage::is_without("places") { Ok(()) } else { placed };
     placed?;
     let Grants { grants, blocked, is_scratch_writable } = grants(request, command, rules, outside)?;
     let filters = Linux::default().read("/proc/self/status").ok().and_then(|text| filters(&text));
+    let relay = request.egress.as_ref().zip(hand_out).map(|(order, to)| Beside {
+        ports: order.ports.clone(),
+        to: to.as_raw_fd(),
+        proxy: order.proxy,
+    });
+    // Names are asked for by TCP, too, where an answer is long.
+    let ports = request.egress.iter().flat_map(|order| &order.ports).copied().chain([dns::SERVER.port()]);
+    let connects = if relay.is_some() { ports.collect::<BTreeSet<_>>() } else { BTreeSet::new() };
     Ok(Confined {
-        isolation: Isolation::Pod { input: AbsolutePath::literal(INPUT_FILE), text: request.input.clone() },
-        namespaces: Namespaces::Pod,
+        isolation: Isolation::Pod { input: AbsolutePath::literal(INPUT_FILE), text: request.input.clone(), relay },
+        namespaces: Namespaces::Pod { connects: !connects.is_empty() },
         landlock: Some(grants),
+        connects: connects.into_iter().collect(),
         blocked,
         steps: Vec::new(),
         // The init adds what is not known yet.
-        pod: Some(PodProbes { init: 0, filters: filters.ok_or(PrepareError::Filters)?, is_scratch_writable }),
+        pod: Some(PodProbes {
+            init: 0,
+            filters: filters.ok_or(PrepareError::Filters)?,
+            is_scratch_writable,
+            fenced: None,
+        }),
         is_scratch_writable,
     })
 }
@@ -284,15 +301,14 @@ fn check_interpreter(script: &AbsolutePath, rules: &Rules, outside: &Outside) ->
 }
 
 /// Files that are certainly there, outside. The first two are always: without them the proof would prove nothing.
-fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
-    let runner = if request.landlock_abi.is_some() { RUNNER_IN_VOLUME } else { place::RUNNER };
-    let must = [place::PROFILE, runner];
-    if let Some(path) = must.into_iter().find(|path| !Path::new(path).exists()) {
+fn canaries() -> Result<Vec<AbsolutePath>, PrepareError> {
+    let runner = own_program()?;
+    let must = [(place::PROFILE, place::PROFILE), (OWN_PROGRAM, runner.as_str())];
+    if let Some((path, _)) = must.into_iter().find(|(_, at)| !Path::new(at).exists()) {
         return Err(PrepareError::Canary { path });
     }
     let may = [
         place::TERMINATION_LOG,
-        place::RUNNER_VOLUME,
         place::IMAGE,
         place::VOLUMES,
         place::REFERENCES,
@@ -300,8 +316,14 @@ fn canaries(request: &Request) -> Result<Vec<AbsolutePath>, PrepareError> {
         place::EGRESS_TOKEN,
         "/var/run/secrets/kubernetes.io/serviceaccount/token",
     ];
-    let all = must.into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
-    Ok(all.map(AbsolutePath::literal).collect())
+    let all = [place::PROFILE].into_iter().chain(may.into_iter().filter(|path| Path::new(path).exists()));
+    Ok(all.map(AbsolutePath::literal).chain([runner]).collect())
+}
+
+/// The path of this program.
+fn own_program() -> Result<AbsolutePath, PrepareError> {
+    let path = std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    path.and_then(|path| AbsolutePath::parse(&path).ok()).ok_or(PrepareError::Canary { path: OWN_PROGRAM })
 }
 
 /// What the proof asks the relay for: one name, if there is one, and a port that nobody may connect to.
@@ -316,7 +338,8 @@ fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
     };
     let of_block = || blocks::addresses(names.blocks()).first().map(|first| first.address);
     let address = asked.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
-    let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
+    let granted = |port: &u16| order.ports.contains(port) || *port == dns::SERVER.port();
+    let closed = (1..=u16::MAX).rev().find(|port| !granted(port)).unwrap_or(u16::MAX);
     Ok(Outbound { named: asked, closed: SocketAddr::from((address, closed)) })
 }
 

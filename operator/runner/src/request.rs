@@ -279,9 +279,10 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
     if let (Some(_), Some(VolumeRequest { source, mount_path })) = (landlock_abi, moved) {
         return Err(value("volumes.source", &format!("{mount_path} with landlockAbi"), source.as_str()));
     }
-    if request.landlock_abi.is_some() && request.egress.is_some() {
-        // The relay answers in a network namespace of the workload's own.
-        return Err(value("egress", "nothing where landlockAbi is given", "an egress proxy"));
+    let of_blocks = request.egress.as_ref().is_some_and(|order| !order.names.blocks().is_empty());
+    if request.landlock_abi.is_some() && of_blocks {
+        // The pod's loopback can't be given addresses without a capability.
+        return Err(value("egress", "names alone where landlockAbi is given", "a block of addresses"));
     }
     if request.landlock_abi.is_some() && request.inbound.is_some() {
         // So are connections carried to one.

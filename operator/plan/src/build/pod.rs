@@ -32,29 +32,26 @@ const EPHEMERAL: &str = "256Mi";
 pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>, ingress: Option<String>) -> Pod {
     let Order { object, admitted, image, cluster, capability, .. } = order;
     let runner_inside = admitted.isolation() == Isolation::GVisor;
+    let metadata = names::metadata(object, names::child(object));
     let (container_image, volume_image, volume_path) = if runner_inside {
-        (&cluster.runner_image, &image.reference, place::IMAGE)
+        (&cluster.runner_image, &image.reference, place::IMAGE.to_owned())
     } else {
-        (&image.reference, &cluster.runner_image, place::RUNNER_VOLUME)
+        (&image.reference, &cluster.runner_image, order.operator.runner_volume(&metadata))
     };
     let lifetime = lifetime(order);
-    let mut volumes = volumes(order, plan, volume_path, volume_image);
+    let mut volumes = volumes(order, plan, &volume_path, volume_image);
     volumes.token(report_token(lifetime));
     let in_pod = admitted.isolation() == Isolation::Container;
     if in_pod {
         container::add(&mut volumes, order, plan);
     }
-    let program =
-        if runner_inside { place::RUNNER.to_owned() } else { format!("{}{}", place::RUNNER_VOLUME, place::RUNNER) };
+    let program = if runner_inside { place::RUNNER.to_owned() } else { format!("{volume_path}{}", place::RUNNER) };
     let schema = capability.output_schema.as_ref().map(|schema| (names::OUTPUT_SCHEMA, schema.as_str()));
     let rules = plan.egress.as_deref().map(|rules| (ccos_profile::egress::ANNOTATION, rules));
     let annotations: BTreeMap<String, String> =
         schema.into_iter().chain(rules).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     Pod {
-        metadata: ObjectMeta {
-            annotations: (!annotations.is_empty()).then_some(annotations),
-            ..names::metadata(object, names::child(object))
-        },
+        metadata: ObjectMeta { annotations: (!annotations.is_empty()).then_some(annotations), ..metadata },
         spec: Some(PodSpec {
             active_deadline_seconds: Some(lifetime),
             automount_service_account_token: Some(false),
@@ -97,6 +94,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>, ingress: Option<String>) ->
                 // The user is the container's own: the sandbox's pause process would count against its threads.
                 run_as_non_root: Some(true),
                 seccomp_profile: Some(runtime_default()),
+                sysctls: (in_pod && plan.egress.is_some()).then(container::low_ports),
                 ..PodSecurityContext::default()
             }),
             share_process_namespace: Some(false),

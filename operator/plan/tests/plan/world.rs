@@ -66,7 +66,7 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn operator() -> Operator {
     let certificate = "-----BEGIN CERTIFICATE-----".to_owned();
     let report = ReportTo { address: "10.96.1.2:8443".parse().unwrap(), certificate };
-    Operator { namespace: "ccos-system".to_owned(), report }
+    Operator { namespace: "ccos-system".to_owned(), report, secret: "s3cret".to_owned() }
 }
 
 pub(crate) fn cluster() -> ClusterProfile {

@@ -18,6 +18,8 @@ pub(super) const IPV6: &str =
     "destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4";
 pub(super) const NO_HOST: &str =
     "127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 no host: neither is reached by the network; remove it";
+pub(super) const IN_THE_POD: &str = "the pod's loopback can't be given other addresses without a capability, which Container has none of; \
+     write a host";
 pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
 
 /// Denies what can't be held.
@@ -40,6 +42,10 @@ pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isol
                 }
                 Peer::Cidr(block) if is_no_host(&block) => {
                     deny(OUTBOUND.field().index(index), Some(rule.to_string()), NO_HOST, None);
+                }
+                Peer::Cidr(_) if isolation == Isolation::Container => {
+                    let instead = [Isolation::GVisor, Isolation::Kata].into_iter().find(|&other| able(other));
+                    deny(OUTBOUND.field().index(index), Some(rule.to_string()), IN_THE_POD, instead);
                 }
                 Peer::Host(_) | Peer::Cidr(_) => {}
             }

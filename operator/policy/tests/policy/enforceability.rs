@@ -173,7 +173,7 @@ const OUTBOUND: &str = "requires.permissions.network.outbound";
 
 #[test]
 fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
-    let all = [Isolation::GVisor, Isolation::Kata];
+    let all = [Isolation::GVisor, Isolation::Kata, Isolation::Container];
     let case = || connects(&["a.test 443", "*.b.test 80,8000-8010"]);
     for isolation in all {
         let _ = with_proxy(case(), &all).asks(|r| r.isolation = Some(isolation)).admitted();
@@ -197,6 +197,14 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
             .needs(|r| r.max_connections = Some(2));
         let _ = with_proxy(case, &[isolation]).asks(|r| r.isolation = Some(isolation)).admitted();
     }
+    // Beside a name, which is held.
+    let in_the_pod =
+        || with_proxy(connects(&["a.test 443", "203.0.113.0/24 5432"]), &[Isolation::GVisor, Isolation::Container]);
+    in_the_pod().asks(|r| r.isolation = Some(Isolation::Container)).says(
+        "requires.permissions.network.outbound[1] \"203.0.113.0/24 port 5432\": the pod's loopback can't be given other addresses \
+         without a capability, which Container has none of; write a host; use GVisor",
+    );
+    let _ = in_the_pod().admitted();
     for block in ["127.0.0.0/8", "127.0.0.1/32", "0.0.0.0/8"] {
         with_proxy(connects(&[&format!("{block} 80")]), &[Isolation::GVisor]).says(&format!(
             "requires.permissions.network.outbound[0] \"{block} port 80\": 127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 \

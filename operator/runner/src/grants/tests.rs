@@ -9,15 +9,11 @@ use crate::resolve::tests::Written;
 
 const LOADER: &str = "/lib64/ld.so";
 
+const RUNNER: &str = "/ccos-0123/deeper/than/any/volume/of/a/context/is";
+
 /// Where there are mounts in a pod, but for those of the context.
-const MOUNTED: [&str; 6] = [
-    "/ccos/runner/deeper/than/any/volume/of/a/context",
-    "/run/ccos",
-    "/dev/termination-log",
-    "/ccos/profile",
-    "/ccos/references/0",
-    "/data",
-];
+const MOUNTED: [&str; 6] =
+    [RUNNER, "/run/ccos", "/dev/termination-log", "/ccos/profile", "/ccos/references/0", "/data"];
 
 #[test]
 fn what_is_mounted_elsewhere_by_a_link_is_refused() {
@@ -25,7 +21,7 @@ fn what_is_mounted_elsewhere_by_a_link_is_refused() {
     let tree = Written::new(&["/ccos/references/0/"]);
     let check = |request: &Request, tree: &Written, without: &str, instead: &str| {
         let mounted = MOUNTED.into_iter().filter(|path| *path != without).chain([instead]).map(str::to_owned).collect();
-        in_place(request, tree, &mounted).map_err(|error| match error {
+        in_place(request, &AbsolutePath::literal(RUNNER), tree, &mounted).map_err(|error| match error {
             GrantError::Elsewhere { path } => path.to_string(),
             other => other.to_string(),
         })

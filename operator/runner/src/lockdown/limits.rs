@@ -9,13 +9,17 @@ use crate::request::Request;
 /// `RLIMIT_NPROC` counts them too (measured in gVisor), and the relay's thread.
 const OWN_PROCESSES: u64 = 2;
 
+/// A core file would be memory content on disk. One byte is no file either, and, other than none, it also keeps the kernel
+/// from starting a node's handler of cores (`core_pattern` with `|`), which it does whatever else the limit is (measured on Linux 6.18).
+const NO_CORE: u64 = 1;
+
 /// The limits for a request.
 #[must_use]
 pub fn limits(request: &Request) -> Vec<Limit> {
     let exactly = |resource, value| Limit { resource, soft: value, hard: value };
     let cpu_seconds = backstop(counted(request.cpu_time, request.threads, request.cpu_millis));
     vec![
-        exactly(Resource::CoreBytes, 0), // a core file would be memory content on disk
+        exactly(Resource::CoreBytes, NO_CORE),
         exactly(Resource::FileDescriptors, request.file_descriptors),
         exactly(
             Resource::Processes,

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use ccos_profile::place;
 use serde_json::{Value, json};
 
+use super::proxy::Proxy;
 use super::{Pod, Run, UID, ip, rlimits};
 
 /// Where the ids of the container's user namespace begin on the machine.
 const FIRST_ID: u32 = 100_000;
+
+/// As a pod has it: see `ccos_profile::place::runner_volume`.
+const RUNNER: &str = "/ccos-00112233445566778899aabbccddeeff/deeper/than/any/volume/of/a/context/is";
 
 impl Pod {
     /// A container of the machine's kernel.
@@ -37,7 +41,7 @@ impl Pod {
         self
     }
 
-    pub(super) fn run_contained(self) -> Run {
+    pub(super) fn run_contained(mut self) -> Run {
         let folder = std::env::temp_dir().join(&self.name);
         self.write_contained(&folder);
         self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
@@ -47,7 +51,9 @@ impl Pod {
             command.arg("--root").arg(folder.join("state"));
             command
         };
-        if self.networked {
+        if self.proxy.is_some() {
+            self.make_shared_network();
+        } else if self.networked {
             ip(&["netns", "add", &self.name]);
             ip(&["-n", &self.name, "link", "set", "lo", "up"]);
         }
@@ -62,7 +68,7 @@ impl Pod {
         let output = child.wait_with_output().unwrap();
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
-            ip(&["netns", "delete", &self.name]);
+            self.remove_network();
         }
         assert!(Command::new("umount").arg(folder.join("scratch")).status().unwrap().success());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -74,7 +80,7 @@ impl Pod {
             stdout: output.stdout,
             stderr,
             seconds,
-            asked: Vec::new(),
+            asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
             visits: Vec::new(),
             folder,
         }
@@ -82,7 +88,7 @@ impl Pod {
 
     fn write_contained(&self, folder: &Path) {
         let make = |path: &str| fs::create_dir_all(folder.join(path)).unwrap();
-        for path in ["profile", "state", "scratch", "runner", "references/0", "image", "etc"] {
+        for path in ["profile", "state", "scratch", "runner", "references/0", "image", "etc", "egress"] {
             make(path);
         }
         fs::copy(env!("CARGO_BIN_EXE_ccos-runner"), folder.join("runner/ccos-runner")).unwrap();
@@ -90,6 +96,8 @@ impl Pod {
         let digest = ccos_profile::digest(profile.as_bytes());
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("etc/passwd"), "ccos:x:1000:1000:ccos:/tmp:/sbin/nologin\n").unwrap();
+        fs::write(folder.join("etc/resolv.conf"), "nameserver 127.0.0.53\n").unwrap();
+        fs::write(folder.join("egress/token"), "t0ken\n").unwrap();
         fs::write(folder.join("termination-log"), self.first_report()).unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
@@ -119,9 +127,11 @@ impl Pod {
             json!({"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]}),
             bind("/dev/termination-log", &of("termination-log"), "rw"),
             bind("/ccos/profile", &of("profile"), "ro"),
-            bind(place::RUNNER_VOLUME, &of("runner"), "ro"),
+            bind(RUNNER, &of("runner"), "ro"),
             bind("/ccos/references/0", &of("references/0"), "ro"),
+            bind("/ccos/egress", &of("egress"), "ro"),
             bind("/etc/passwd", &of("etc/passwd"), "ro"),
+            bind("/etc/resolv.conf", &of("etc/resolv.conf"), "ro"),
             json!({"destination": "/run/ccos", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=3m"]}),
         ];
         for (at, path) in written.iter().enumerate() {
@@ -152,7 +162,7 @@ impl Pod {
         if self.networked {
             namespaces[5]["path"] = json!(format!("/run/netns/{}", self.name));
         }
-        let mut arguments = self.arguments(&format!("{}{}", place::RUNNER_VOLUME, place::RUNNER), &digest);
+        let mut arguments = self.arguments(&format!("{RUNNER}{}", place::RUNNER), &digest);
         if self.behind_a_shell {
             arguments = vec!["/bin/sh".to_owned(), "-c".to_owned(), format!("{}; exit $?", arguments.join(" "))];
         }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each lane uses its part")]
 
 mod contained;
+mod fence;
 mod neighbour;
 mod proxy;
 mod visitor;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use ccos_profile::Report;
 use serde_json::{Value, json};
 
+use fence::Fence;
 use neighbour::Neighbour;
 use proxy::Proxy;
 use visitor::Visitor;
@@ -40,6 +42,7 @@ pub(crate) struct Pod {
     debian: bool,
     proxy: Option<Proxy>,
     visitor: Option<Visitor>,
+    fence: Fence,
     contained: bool,
     linked: bool,
     oversized: u64,
@@ -99,7 +102,7 @@ pub(crate) fn missed_attack(pod: Pod, without: &str, attack: &str, got_through: 
     assert!(got_through(&run, &found), "{without}, {attack}: {run:#?}");
 }
 
-fn attacked(pod: Pod, attack: &str) -> (Run, String) {
+pub(crate) fn attacked(pod: Pod, attack: &str) -> (Run, String) {
     // What is executed has to be there.
     let copies = if attack == "exec:/tmp/copy" { &["copy:/tmp/copy"][..] } else { &[] };
     let run = pod.attack(&[copies, &[attack]].concat()).run();
@@ -133,6 +136,7 @@ impl Pod {
             debian: false,
             proxy: None,
             visitor: None,
+            fence: Fence::AtOnce,
             contained: false,
             linked: false,
             oversized: 1,
@@ -177,12 +181,16 @@ impl Pod {
         self
     }
 
+    /// Others may connect in.
+    pub(crate) fn accepts(mut self, sources: &Value, blocked: &Value) -> Self {
+        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
+        self
+    }
+
     /// Others may connect in, and try to at these ports.
     pub(crate) fn visited(mut self, sources: &Value, blocked: &Value, ports: &[u16]) -> Self {
         self.networked = true;
-        self.visitor = Some(Visitor::to(ports));
-        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
-        self
+        self.accepts(sources, blocked).visits(ports)
     }
 
     /// At these ports, one after the other.
@@ -192,7 +200,7 @@ impl Pod {
     }
 
     /// Nothing keeps the pod from what it may not reach: somebody answers where the API server would.
-    pub(crate) fn unfenced(mut self) -> Self {
+    pub(crate) fn in_an_open_network(mut self) -> Self {
         self.environment.retain(|variable| !variable.starts_with("KUBERNETES_SERVICE_HOST="));
         self.environment.push(format!("KUBERNETES_SERVICE_HOST={}", visitor::WORLD));
         self.visitor.as_mut().unwrap().open = true;
@@ -333,6 +341,33 @@ impl Pod {
         self.proxy.is_some() || self.visitor.is_some()
     }
 
+    fn make_network(&mut self) {
+        ip(&["netns", "add", &self.name]);
+        let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
+        inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
+        inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
+        inside(&["link", "set", "pod0", "up"]);
+        inside(&["link", "set", "nobody0", "up"]);
+        if self.has_world() {
+            // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+            let world = format!("{}-w", self.name);
+            ip(&["netns", "add", &world]);
+            inside(&["link", "set", "nobody0", "netns", &world]);
+            ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+            ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+            self.proxy.iter().for_each(|proxy| proxy.start(&world));
+            self.visitor.iter_mut().for_each(|visitor| visitor.start(&world));
+        }
+        inside(&["route", "add", "default", "via", "10.255.255.1"]);
+    }
+
+    fn remove_network(&self) {
+        ip(&["netns", "delete", &self.name]);
+        if self.has_world() {
+            ip(&["netns", "delete", &format!("{}-w", self.name)]);
+        }
+    }
+
     pub(crate) fn run(mut self) -> Run {
         if self.contained {
             return self.run_contained();
@@ -350,23 +385,7 @@ impl Pod {
             command
         };
         if self.networked {
-            ip(&["netns", "add", &self.name]);
-            let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
-            inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
-            inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
-            inside(&["link", "set", "pod0", "up"]);
-            inside(&["link", "set", "nobody0", "up"]);
-            if self.has_world() {
-                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
-                let world = format!("{}-w", self.name);
-                ip(&["netns", "add", &world]);
-                inside(&["link", "set", "nobody0", "netns", &world]);
-                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
-                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
-                self.proxy.iter().for_each(|proxy| proxy.start(&world));
-                self.visitor.iter_mut().for_each(|visitor| visitor.start(&world));
-            }
-            inside(&["route", "add", "default", "via", "10.255.255.1"]);
+            self.make_network();
         }
         let started = Instant::now();
         let mut run = runsc();
@@ -379,10 +398,7 @@ impl Pod {
         let output = child.wait_with_output().unwrap();
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
-            ip(&["netns", "delete", &self.name]);
-            if self.has_world() {
-                ip(&["netns", "delete", &format!("{}-w", self.name)]);
-            }
+            self.remove_network();
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
