@@ -169,7 +169,7 @@ impl Client {
         ];
         if isolation == "Container" {
             places.remove(2);
-            places[2].2 = self.refused.to_owned();
+            self.refused.clone_into(&mut places[2].2);
         }
         let urls: Vec<_> = places.iter().map(|(host, port, _)| self.url(host, *port)).collect();
         let ended = ns.accepts(self.execution(isolation, port, &urls)).completes();

@@ -67,7 +67,7 @@ fn ip(ns: &Namespace, pod: &str) -> IpAddr {
     ns.get(&format!("pod/{pod}"))["status"]["podIP"].as_str().unwrap().parse().unwrap()
 }
 
-fn runs<'n>(ns: &'n Namespace, execution: Execution) -> (Running<'n>, IpAddr) {
+fn runs(ns: &Namespace, execution: Execution) -> (Running<'_>, IpAddr) {
     let runs = ns.accepts(execution);
     runs.starts();
     let ip = ip(ns, &runs.child());

@@ -101,10 +101,10 @@ fn with_the_policy_engine_stopped_while_the_pod_is_made_no_byte_of_the_code_gets
     }));
     // What a policy is worth while its engine is late.
     assert!(heard.goes_on("twin"), "the engine is not late: nothing is shown");
-    let contained = |name: &str| speaks(name, port).set("isolation", "Container");
+    let in_the_pod = |name: &str| speaks(name, port).set("isolation", "Container");
     // At the port of the world outside that it speaks to: nothing but the policy keeps it from there.
     let all =
-        [speaks("gvisor", port), contained("container"), contained("connects").connects(to("world-a.test", port))];
+        [speaks("gvisor", port), in_the_pod("container"), in_the_pod("connects").connects(to("world-a.test", port))];
     let all = all.map(|one| ns.accepts(one));
     std::thread::sleep(Duration::from_secs(6));
     for one in &all {

@@ -105,7 +105,7 @@ fn serve(
         Err(errno) => return failed(format!("signalfd: {errno}")),
     };
     let meter = Meter::new(cpu_millis);
-    let meter = if namespaces == Namespaces::Pod { meter.of_container(kernel) } else { meter };
+    let meter = if matches!(namespaces, Namespaces::Pod { .. }) { meter.of_container(kernel) } else { meter };
     let child = match fork() {
         Ok(Some(child)) => child,
         Ok(None) => {

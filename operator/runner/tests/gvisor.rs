@@ -180,7 +180,7 @@ tests! {
                     assert_eq!(run.asked, ["a.test:8081 t0ken"], "{run:#?}");
                 }
                 mechanism::INBOUND => {
-                    let pod = || visited("missed-fence", &["serve:0.0.0.0:8080"]).in_an_open_network();
+                    let pod = || visited("missed-fence", &["serve:0.0.0.0:8080"]).unpoliced();
                     let run = pod().run();
                     assert_eq!((run.report.end, run.report.usage), (End::ConfinementFailed, None), "{run:#?}");
                     assert!(run.report.message.contains("proof of permissions.network.inbound: connect 10.255.255.1:443"), "{run:#?}");

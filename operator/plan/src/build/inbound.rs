@@ -60,7 +60,7 @@ fn rule(Inbound { from, ports }: &Inbound, blocked: &[Cidr]) -> Option<NetworkPo
         InboundPeer::Selectors(selectors) => pods(selectors),
         InboundPeer::Cidr(cidr) => block(cidr, blocked)?,
     };
-    Some(NetworkPolicyIngressRule { from: Some(vec![peer]), ports: Some(ports.iter().map(port).collect()) })
+    Some(NetworkPolicyIngressRule { from: Some(vec![peer]), ports: Some(ports.iter().copied().map(port).collect()) })
 }
 
 fn pods(selectors: &Selectors) -> NetworkPolicyPeer {
@@ -85,7 +85,7 @@ fn block(cidr: &Cidr, blocked: &[Cidr]) -> Option<NetworkPolicyPeer> {
     })
 }
 
-fn port(range: &PortRange) -> NetworkPolicyPort {
+fn port(range: PortRange) -> NetworkPolicyPort {
     NetworkPolicyPort {
         port: Some(IntOrString::Int(range.first().into())),
         protocol: Some("TCP".to_owned()),

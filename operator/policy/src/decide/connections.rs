@@ -13,7 +13,7 @@ use crate::permissions::{Outbound, Peer};
 pub const MOST_PORTS: usize = 64;
 
 pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the \
-     chart's values); or write [], which is held: no network at all";
+     chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all";
 pub(super) const IPV6: &str =
     "destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4";
 pub(super) const NO_HOST: &str =

@@ -61,7 +61,7 @@ pub(super) fn check(required: &Required, isolation: Isolation, is_paced: bool, d
             InboundPeer::Cidr(_) | InboundPeer::Selectors(_) => {}
         }
         let shared =
-            rule.ports.iter().filter_map(|range| taken.iter().filter_map(|other| meet(range, other)).min()).min();
+            rule.ports.iter().filter_map(|range| taken.iter().filter_map(|other| meet(*range, *other)).min()).min();
         if let Some(port) = shared {
             deny(INBOUND.field().index(index), Some(format!("port {port}")), SHARED, None);
         }
@@ -81,7 +81,7 @@ pub(super) fn check(required: &Required, isolation: Isolation, is_paced: bool, d
 }
 
 /// The first port of both.
-fn meet(one: &PortRange, two: &PortRange) -> Option<u16> {
+fn meet(one: PortRange, two: PortRange) -> Option<u16> {
     let first = one.first().max(two.first());
     (first <= one.last().min(two.last())).then_some(first)
 }

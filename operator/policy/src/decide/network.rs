@@ -248,11 +248,11 @@ fn pods_outside<R: Rule>(
         .flat_map(|rule| rule.ports())
         .flat_map(|range| [Some(range.first()), range.last().checked_add(1)]);
     let mut starts: BTreeSet<u16> =
-        bounds.flatten().filter(|port| ports.iter().any(|range| has(range, *port))).collect();
+        bounds.flatten().filter(|port| ports.iter().any(|range| has(*range, *port))).collect();
     starts.extend(ports.iter().map(|range| range.first()));
     for port in starts {
         budget.pay(1 + granted.iter().map(|rule| rule.ports().len()).sum::<usize>())?;
-        let at_port = granted.iter().filter(|rule| rule.ports().iter().any(|range| has(range, port)));
+        let at_port = granted.iter().filter(|rule| rule.ports().iter().any(|range| has(*range, port)));
         let others: Vec<&Selectors> = at_port
             .filter_map(|rule| match rule.place() {
                 Place::Selectors(selectors) => Some(selectors),
@@ -266,7 +266,7 @@ fn pods_outside<R: Rule>(
     Ok(None)
 }
 
-fn has(range: &PortRange, port: u16) -> bool {
+fn has(range: PortRange, port: u16) -> bool {
     (range.first()..=range.last()).contains(&port)
 }
 

@@ -180,12 +180,12 @@ fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
     }
     case().says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all",
     );
     let _ = case().narrows(|r| r.outbound = Some(List::default())).admitted();
     with_proxy(case(), &[Isolation::Kata]).says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all; use Kata",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all; use Kata",
     );
 }
 
@@ -213,7 +213,7 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
     }
     connects(&["203.0.113.0/24 5432"]).says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all",
     );
     with_proxy(connects(&["203.0.113.0/24 1-65"]), &[Isolation::GVisor]).says(
         "requires.permissions.network.outbound: at most 64 different ports can be held; name those that are used",

@@ -80,12 +80,11 @@ impl Attempt {
             Self::Open(_) => &[Errno::NOENT, Errno::ACCESS, Errno::NOTDIR, Errno::PERM, Errno::LOOP],
             // By a read-only mount, or by Landlock.
             Self::Create(_) => &[Errno::ROFS, Errno::ACCESS],
-            Self::Execute(_) => &[Errno::ACCESS],
+            Self::Execute(_) | Self::ConnectHere(_) | Self::BindHere => &[Errno::ACCESS],
             Self::MapCode(_) => &[Errno::PERM, Errno::ACCESS],
             // By a network that leads nowhere, or without any kind of socket.
             Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::AFNOSUPPORT],
             Self::ConnectClosed(_) => &[Errno::CONNREFUSED],
-            Self::ConnectHere(_) | Self::BindHere => &[Errno::ACCESS],
             Self::PacketSocket | Self::MultipathSocket | Self::RawSocket => &[Errno::AFNOSUPPORT],
             // In a namespace where it isn't, or by a filter.
             Self::SharedMemory(_) => &[Errno::NOENT, Errno::PERM],

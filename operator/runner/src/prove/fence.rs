@@ -86,20 +86,20 @@ fn look(proxy: SocketAddr) -> Result<Fenced, ConfinementFailed> {
     Ok(Fenced(()))
 }
 
-fn unanswered(what: String, found: impl ToString) -> ConfinementFailed {
+fn unanswered(what: String, found: &impl ToString) -> ConfinementFailed {
     ConfinementFailed::NoAnswer { field: NAMES, probe: what, found: found.to_string() }
 }
 
 /// Where the canary of a replica is.
 fn ask(proxy: SocketAddr) -> Result<SocketAddr, ConfinementFailed> {
-    let failed = |error: std::io::Error| unanswered(format!("ask {proxy}, which the network policy opens"), error);
+    let failed = |error: std::io::Error| unanswered(format!("ask {proxy}, which the network policy opens"), &error);
     let mut stream = TcpStream::connect_timeout(&proxy, ANSWER).map_err(failed)?;
     stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
     stream.write_all(format!("{CANARY}Host: proxy\r\n\r\n").as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
     stream.take(MOST_ANSWER_BYTES).read_to_end(&mut answer).map_err(failed)?;
     let named = named(&answer).filter(|canary| canary.port() != proxy.port());
-    named.ok_or_else(|| unanswered(format!("ask {proxy} for its second port"), "no answer of this release's proxy"))
+    named.ok_or_else(|| unanswered(format!("ask {proxy} for its second port"), &"no answer of this release's proxy"))
 }
 
 fn named(answer: &[u8]) -> Option<SocketAddr> {
@@ -114,7 +114,7 @@ fn named(answer: &[u8]) -> Option<SocketAddr> {
 fn answers(open: SocketAddr) -> Result<Duration, ConfinementFailed> {
     let started = Instant::now();
     let stream = TcpStream::connect_timeout(&open, ANSWER);
-    stream.map_err(|error| unanswered(format!("connect to {open}, which the network policy opens"), error))?;
+    stream.map_err(|error| unanswered(format!("connect to {open}, which the network policy opens"), &error))?;
     Ok(started.elapsed())
 }
 

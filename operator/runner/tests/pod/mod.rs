@@ -41,8 +41,8 @@ pub(crate) struct Pod {
     networked: bool,
     debian: bool,
     proxy: Option<Proxy>,
-    visitor: Option<Visitor>,
     fence: Fence,
+    visitor: Option<Visitor>,
     contained: bool,
     linked: bool,
     oversized: u64,
@@ -135,8 +135,8 @@ impl Pod {
             networked: false,
             debian: false,
             proxy: None,
-            visitor: None,
             fence: Fence::AtOnce,
+            visitor: None,
             contained: false,
             linked: false,
             oversized: 1,
@@ -200,7 +200,7 @@ impl Pod {
     }
 
     /// Nothing keeps the pod from what it may not reach: somebody answers where the API server would.
-    pub(crate) fn in_an_open_network(mut self) -> Self {
+    pub(crate) fn unpoliced(mut self) -> Self {
         self.environment.retain(|variable| !variable.starts_with("KUBERNETES_SERVICE_HOST="));
         self.environment.push(format!("KUBERNETES_SERVICE_HOST={}", visitor::WORLD));
         self.visitor.as_mut().unwrap().open = true;
@@ -337,10 +337,6 @@ impl Pod {
         self
     }
 
-    fn has_world(&self) -> bool {
-        self.proxy.is_some() || self.visitor.is_some()
-    }
-
     fn make_network(&mut self) {
         ip(&["netns", "add", &self.name]);
         let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
@@ -368,6 +364,10 @@ impl Pod {
         }
     }
 
+    fn has_world(&self) -> bool {
+        self.proxy.is_some() || self.visitor.is_some()
+    }
+
     pub(crate) fn run(mut self) -> Run {
         if self.contained {
             return self.run_contained();
@@ -375,6 +375,9 @@ impl Pod {
         let folder = std::env::temp_dir().join(&self.name);
         self.write_bundle(&folder);
         self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
+        if self.networked {
+            self.make_network();
+        }
         let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
         let runsc = || {
             let mut command = Command::new(&tool);
@@ -384,9 +387,6 @@ impl Pod {
             command.arg(if self.host_sockets { "--host-uds=open" } else { "--host-uds=none" });
             command
         };
-        if self.networked {
-            self.make_network();
-        }
         let started = Instant::now();
         let mut run = runsc();
         run.arg("run").arg("--bundle").arg(&folder).arg(&self.name);
