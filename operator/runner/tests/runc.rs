@@ -437,7 +437,7 @@ tests! {
         }
         // Refused at admission, too.
         let sources = json!([{"ports": [{"port": 8080, "endPort": 8080}]}]);
-        let run = Pod::contained("carried").visited(&sources, &json!([]), &[8080]).attack(&["started"]).run();
+        let run = Pod::contained("carried").accepts(&sources, &json!([])).attack(&["started"]).run();
         assert_eq!((run.report.end, run.report.usage), (End::InternalError, None), "{run:#?}");
         let expected = "inbound: expected nothing where landlockAbi is given";
         assert!(run.report.message.contains(expected), "{}", run.report.message);

@@ -181,12 +181,16 @@ impl Pod {
         self
     }
 
+    /// Others may connect in.
+    pub(crate) fn accepts(mut self, sources: &Value, blocked: &Value) -> Self {
+        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
+        self
+    }
+
     /// Others may connect in, and try to at these ports.
     pub(crate) fn visited(mut self, sources: &Value, blocked: &Value, ports: &[u16]) -> Self {
         self.networked = true;
-        self.visitor = Some(Visitor::to(ports));
-        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
-        self
+        self.accepts(sources, blocked).visits(ports)
     }
 
     /// At these ports, one after the other.
