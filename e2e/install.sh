@@ -28,7 +28,7 @@ digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
     --set "image.registry=$registry" --set runner.startDeadline=45s \
     --set "registries.allowed={$registry}" --set "registries.insecure={$registry}" \
-    --set isolations.Container.landlockAbi=7 --set isolations.Container.podUserNamespaces=true \
+    --set isolations.Container.landlockAbi=7 --set isolations.Container.podUserNamespaces=true --set isolations.Container.egress=true \
     --set 'ceiling.permissions.filesystem.blocked={/etc/shadow}' --set ceiling.limits.memory=1Gi \
     --set "controller.image.digest=$(digest "$CCOS_CONTROLLER_IMAGE")" \
     --set "webhook.image.digest=$(digest "$CCOS_WEBHOOK_IMAGE")" \

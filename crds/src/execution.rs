@@ -306,7 +306,7 @@ pub struct Usage {
     /// Scratch space in use at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_written: Option<Quantity>,
-    /// Sent over all connections. Absent where it may connect to nothing.
+    /// Sent over all connections. Absent where it may connect to nothing, and nobody to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_sent: Option<Quantity>,
     /// Received over all connections.
@@ -315,6 +315,9 @@ pub struct Usage {
     /// Connections out that were established.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<i64>,
+    /// Connections of others to it that were carried. Absent where there were none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_in: Option<i64>,
 }
 
 /// Something that the code tried and was refused.

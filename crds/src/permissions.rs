@@ -67,7 +67,8 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub outbound: Option<Vec<Outbound>>,
-    /// May connect in.
+    /// May connect in, in isolations GVisor and Kata: to code that listens at the port, at `0.0.0.0` or `127.0.0.1`. Connect to
+    /// the address of its pod. The code sees all of them come from 127.0.0.1. At most 256 at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub inbound: Option<Vec<Inbound>>,
@@ -95,7 +96,8 @@ pub struct Outbound {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub host: Option<String>,
-    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required.
+    /// A block of addresses outside the cluster, such as `203.0.113.0/24`. One of IPv6 can be granted, but not required; in
+    /// isolation Container none can be required.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,
@@ -125,7 +127,7 @@ pub struct Peer {
 #[x_kube(validation = Rule::new("has(self.cidr) != (has(self.namespaceSelector) || has(self.podSelector))")
     .message("give either cidr, or podSelector and namespaceSelector, not both and not neither"))]
 pub struct Inbound {
-    /// A block of addresses.
+    /// A block of addresses, outside of the cluster: pods are selected by labels. One of IPv6 can be granted, but not required.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub cidr: Option<String>,
@@ -135,7 +137,7 @@ pub struct Inbound {
     /// Pods; absent: all of those namespaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,
-    /// TCP ports of the execution.
+    /// TCP ports of the execution: at most 64 different ones of all its sources, and none that it connects to.
     #[schemars(length(min = 1, max = 32))]
     pub ports: Vec<Port>,
 }

@@ -293,6 +293,11 @@ impl Execution {
         self.of_provider(|provider| provider.requires("permissions.network.outbound", to))
     }
 
+    /// Requires that others connect in.
+    pub fn visited(self, from: Value) -> Self {
+        self.of_provider(|provider| provider.requires("permissions.network.inbound", from))
+    }
+
     /// Requires a variable, and sets it.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         push(&mut self.object["spec"], "env", json!({"name": name, "value": value}));

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use ccos_e2e::cluster::WORLD_A as A;
 use ccos_e2e::fixture::to;
-use ccos_e2e::{context, execution, namespace};
+use ccos_e2e::{Execution, Namespace, context, execution, namespace};
 use serde_json::json;
 
 /// Both ways, one after the other.
@@ -68,9 +68,16 @@ fn each_way_is_within_5_percent_of_what_is_granted() {
     let grants = context("analysts").set("permissions.network.outbound", json!([there]));
     ns.apply(grants.set("limits.networkBytesPerSecond", "1Mi"));
     let script = format!("to, size = ('world-a.test', {port}), {BYTES}\n{TRANSFER}");
+    for isolation in ["GVisor", "Container"] {
+        within(&ns, isolation, |name| execution(name).python(&script).connects(there.clone()), &took);
+    }
+}
+
+fn within(ns: &Namespace, isolation: &str, one: impl Fn(&str) -> Execution, took: &mpsc::Receiver<f64>) {
     let mut all = Vec::new();
-    for name in ["first", "second", "third"] {
-        let ended = ns.accepts(execution(name).python(&script).connects(there.clone())).completes();
+    for turn in 1..=3 {
+        let name = format!("{}-{turn}", isolation.to_lowercase());
+        let ended = ns.accepts(one(&name).set("isolation", isolation)).completes();
         let (up, down) = (took.recv().unwrap(), ended.result().as_f64().unwrap());
         let parts = [up, down].map(|seconds| BYTES as f64 / seconds / RATE);
         println!("{name}: up {:.3}, down {:.3} of the bound", parts[0], parts[1]);

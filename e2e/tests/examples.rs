@@ -13,6 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
 use ccos_e2e::cluster::WORLD_A as A;
+use ccos_e2e::fixture::pod;
 use ccos_e2e::world::hears;
 use ccos_e2e::{EndReason, Namespace, Running, cluster, kubectl, namespace, until};
 use serde_json::json;
@@ -84,4 +85,22 @@ fn an_api_is_asked_with_a_credential_that_the_script_never_has() {
     let heard = server.takes();
     assert!(heard.contains("GET /v1/items HTTP/1.1"), "{heard}");
     assert!(heard.to_ascii_lowercase().contains("authorization: bearer put-your-token-here"), "{heard}");
+}
+
+#[test]
+fn a_server_answers_pods_with_the_label_that_is_granted() {
+    let ns = namespace("examples-serve");
+    kubectl(["apply", "-f", "-"]).input(example(&ns, "network/serve.yaml")).succeeds();
+    let serves = Running::there(&ns, "serve");
+    serves.starts();
+    let ip = ns.get(&format!("pod/{}", serves.child()))["status"]["podIP"].as_str().unwrap().to_owned();
+    let ask = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {ip} 8080 2>/dev/null");
+    let script =
+        format!("n=0; while [ $n -lt 10 ]; do a=$({ask}); if [ -n \"$a\" ]; then n=$((n+1)); else sleep 1; fi; done");
+    let mut browser = pod("browser", &cluster::image("CCOS_BUSYBOX_IMAGE"), &["/bin/sh", "-c", &script], &[]);
+    browser["metadata"]["labels"] = json!({"app": "browser"});
+    ns.apply(browser);
+    let ended = serves.ends(EndReason::Completed);
+    assert_eq!(*ended.result(), json!({"served": 10}));
+    assert_eq!(ended.object["status"]["usage"]["connectionsIn"], json!(10));
 }

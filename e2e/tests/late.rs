@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ccos_e2e::fixture::pod;
+use ccos_e2e::fixture::{pod, to};
 use ccos_e2e::{Execution, Namespace, agent, cluster, context, execution, namespace, until};
 use serde_json::json;
 
@@ -65,6 +65,8 @@ while time.monotonic() < end:
         with socket.create_connection(('{WORLD}', {port}), timeout=0.3) as one:
             one.sendall(b'code')
             answers.add('reached')
+    except TimeoutError:
+        answers.add('timeout')
     except OSError as error:
         answers.add(errno.errorcode.get(error.errno, str(error)))
 print(json.dumps(sorted(answers)))
@@ -86,9 +88,9 @@ fn twin(ns: &Namespace, port: u16) {
 #[ignore = "alone: it stops Cilium's agent"]
 fn with_the_policy_engine_stopped_while_the_pod_is_made_no_byte_of_the_code_gets_out() {
     let ns = namespace("late");
-    ns.apply(context("analysts"));
     let heard = Heard::default();
     let port = heard.listen();
+    ns.apply(context("analysts").set("permissions.network.outbound", json!([to("world-a.test", port)])));
     twin(&ns, port);
     until("the twin", 30, || (heard.times("twin") > 0).then_some(()));
 
@@ -99,7 +101,10 @@ fn with_the_policy_engine_stopped_while_the_pod_is_made_no_byte_of_the_code_gets
     }));
     // What a policy is worth while its engine is late.
     assert!(heard.goes_on("twin"), "the engine is not late: nothing is shown");
-    let all = [speaks("gvisor", port), speaks("container", port).set("isolation", "Container")];
+    let in_the_pod = |name: &str| speaks(name, port).set("isolation", "Container");
+    // At the port of the world outside that it speaks to: nothing but the policy keeps it from there.
+    let all =
+        [speaks("gvisor", port), in_the_pod("container"), in_the_pod("connects").connects(to("world-a.test", port))];
     let all = all.map(|one| ns.accepts(one));
     std::thread::sleep(Duration::from_secs(6));
     for one in &all {
@@ -109,9 +114,10 @@ fn with_the_policy_engine_stopped_while_the_pod_is_made_no_byte_of_the_code_gets
     }
     drop(stopped);
 
-    let [gvisor, container] = all.map(|one| one.completes());
+    let [gvisor, container, connects] = all.map(|one| one.completes());
     assert_eq!(gvisor.result(), &json!(["ENETUNREACH"]));
     assert_eq!(container.result(), &json!(["EAFNOSUPPORT"]));
+    assert_eq!(connects.result(), &json!(["timeout"]));
     assert_eq!(heard.times("code"), 0, "{heard:?}");
     // The engine is back.
     until("the twin's policy", 60, || (!heard.goes_on("twin")).then_some(()));

@@ -15,6 +15,7 @@ mod examples;
 mod exfiltration;
 mod fence;
 mod files;
+mod inbound;
 mod install;
 mod languages;
 mod late;

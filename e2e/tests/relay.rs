@@ -31,6 +31,9 @@ with socket.create_connection(to) as one:
         print(json.dumps('reset'))
 ";
 
+/// Where names are reached in the same way.
+const ISOLATIONS: [&str; 2] = ["GVisor", "Container"];
+
 const AT_ONCE_MILLIS: u64 = 100;
 
 /// An HTTP server of the world outside: answers with what it was asked for, as JSON. Its port.
@@ -69,10 +72,13 @@ fn granted_names_are_reached_by_programs_that_know_nothing_of_proxies() {
     ns.apply(grants(&[to("*.test", port)]));
     let url = format!("http://world-a.test:{port}/");
     let busybox = execution("wget").runs(&["/bin/wget", "-q", "-O", "-", &url]).connects(there.clone());
-    let urllib = format!("import urllib.request\nprint(urllib.request.urlopen('{url}', timeout=10).read().decode())");
-    let urllib = execution("urllib").python(&urllib).connects(there.clone());
+    let code = format!("import urllib.request\nprint(urllib.request.urlopen('{url}', timeout=10).read().decode())");
+    let urllib = execution("urllib").python(&code).connects(there.clone());
     let wildcard = execution("wildcard").runs(&["/bin/wget", "-q", "-O", "-", &url]).connects(to("*.test", port));
-    for one in [busybox, urllib, wildcard] {
+    let contained = execution("contained").runs(&["/bin/wget", "-q", "-O", "-", &url]).connects(there.clone());
+    let contained_urllib = execution("contained-urllib").python(&code).connects(there);
+    let contained = [contained, contained_urllib].map(|one| one.set("isolation", "Container"));
+    for one in [busybox, urllib, wildcard].into_iter().chain(contained) {
         let name = one.name().to_owned();
         let ended = ns.accepts(one).completes();
         assert_eq!(ended.result(), &json!({"host": format!("world-a.test:{port}")}), "{name}");
@@ -106,22 +112,67 @@ fn everything_else_is_refused_at_once_and_said() {
         ["name", "c2VjcmV0.exfiltrated.example.com", 443],
         ["name", "kubernetes.default.svc.cluster.local", 443],
     ]);
-    let curious = execution("curious").python(PROBE).set("inputs.targets", targets.clone());
-    let ended = ns.accepts(curious.connects(to("world-a.test", port))).completes();
-    let answers: BTreeMap<String, (String, u64)> = serde_json::from_value(ended.result().clone()).unwrap();
-    assert_eq!(answers.len(), targets.as_array().unwrap().len());
-    for (target, (answer, millis)) in &answers {
-        let refused = matches!(answer.as_str(), "ENETUNREACH" | "ECONNREFUSED" | "unknown");
-        assert!(refused && *millis < AT_ONCE_MILLIS, "{target}: {answer} after {millis} ms");
+    // What only the network policy keeps from the code in Container, which uses the pod's network: the granted port of other addresses,
+    // and packets. It says nothing.
+    let silent = [format!("tcp {A}:{port}"), "udp 10.96.0.10:53".to_owned()];
+    for isolation in ISOLATIONS {
+        let name = format!("curious-{}", isolation.to_lowercase());
+        let curious = execution(&name).python(PROBE).set("inputs.targets", targets.clone()).set("isolation", isolation);
+        let ended = ns.accepts(curious.connects(to("world-a.test", port))).completes();
+        let answers: BTreeMap<String, (String, u64)> = serde_json::from_value(ended.result().clone()).unwrap();
+        assert_eq!(answers.len(), targets.as_array().unwrap().len());
+        for (target, (answer, millis)) in &answers {
+            let known: &[&str] = match isolation {
+                "Container" if silent.contains(target) => &["timeout"],
+                "Container" => &["EACCES", "unknown"],
+                _ => &["ENETUNREACH", "ECONNREFUSED", "unknown"],
+            };
+            let at_once = *millis < AT_ONCE_MILLIS || answer == "timeout";
+            assert!(known.contains(&answer.as_str()) && at_once, "{isolation}: {target}: {answer} after {millis} ms");
+        }
+        let status = &ended.object["status"];
+        let denials: Vec<_> =
+            status["denials"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
+        for name in ["world-b.test.", "c2VjcmV0.exfiltrated.example.com."] {
+            assert!(denials.contains(&format!("{name}: not-granted").as_str()), "{status:#}");
+        }
+        assert_eq!(status["denials"][0]["kind"], "NetworkDenied");
+        assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
     }
-    let status = &ended.object["status"];
-    let denials: Vec<_> =
-        status["denials"].as_array().unwrap().iter().map(|one| one["target"].as_str().unwrap()).collect();
-    for name in ["world-b.test.", "c2VjcmV0.exfiltrated.example.com."] {
-        assert!(denials.contains(&format!("{name}: not-granted").as_str()), "{status:#}");
+}
+
+/// Holds some connections at once, and prints how many there were.
+const HOLDS: &str = r"
+import json, socket, time
+held = []
+for _ in range(4):
+    one = socket.create_connection(to)
+    one.settimeout(5)
+    try:
+        one.sendall(b'G')
+        time.sleep(0.5)
+        one.sendall(b'E')
+        held.append(one)
+    except OSError:
+        pass
+print(json.dumps(len(held)))
+";
+
+#[test]
+fn no_more_connections_at_one_time_than_granted() {
+    let ns = namespace("connections");
+    let port = world(A);
+    ns.apply(grants(&[to("world-a.test", port)]).set("permissions.network.maxConnections", 2));
+    let script = format!("to = ('world-a.test', {port})\n{HOLDS}");
+    for isolation in ISOLATIONS {
+        let one = execution(&isolation.to_lowercase()).python(&script).set("isolation", isolation);
+        let ended = ns.accepts(one.connects(to("world-a.test", port))).completes();
+        let status = &ended.object["status"];
+        assert_eq!(ended.result(), 2, "{isolation}: {status:#}");
+        let denial = &status["denials"][0];
+        let expected = (json!(format!("world-a.test:{port}: too-many-connections")), json!(2));
+        assert_eq!((denial["target"].clone(), denial["count"].clone()), expected, "{isolation}: {status:#}");
     }
-    assert_eq!(status["denials"][0]["kind"], "NetworkDenied");
-    assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
 }
 
 #[test]
@@ -136,11 +187,14 @@ fn a_name_that_leads_to_a_blocked_address_is_refused_by_the_proxy() {
     ns.apply(
         grants(&[to("world-b.test", port)]).set("permissions.network.blocked", json!([{"cidr": format!("{B}/32")}])),
     );
-    let refused = ns.accepts(one("refused")).completes();
-    assert_eq!(refused.result(), "reset");
-    let status = &refused.object["status"];
-    assert_eq!(status["denials"][0]["target"], json!(format!("world-b.test:{port}: blocked")), "{status:#}");
-    assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
+    for isolation in ISOLATIONS {
+        let one = one(&format!("refused-{}", isolation.to_lowercase())).set("isolation", isolation);
+        let refused = ns.accepts(one).completes();
+        assert_eq!(refused.result(), "reset");
+        let status = &refused.object["status"];
+        assert_eq!(status["denials"][0]["target"], json!(format!("world-b.test:{port}: blocked")), "{status:#}");
+        assert_eq!(status["usage"]["connections"], json!(0), "{status:#}");
+    }
 }
 
 fn at(cidr: &str, port: u16) -> Value {
@@ -153,12 +207,15 @@ fn what_the_proxy_cuts_later_is_in_status_too() {
     let port = world(A);
     ns.apply(grants(&[to("world-a.test", port)]));
     let script = format!("to = ('world-a.test', {port})\n{}", TALK.replace("to[0].encode()", "b'world-b.test'"));
-    let fronts = ns.accepts(execution("fronts").python(&script).connects(to("world-a.test", port))).completes();
-    assert!(fronts.result() == "reset" || fronts.result() == "", "{}", fronts.result());
-    let status = &fronts.object["status"];
-    let denial = &status["denials"][0];
-    assert_eq!(denial["target"], json!(format!("world-a.test:{port}: host-mismatch")), "{status:#}");
-    assert_eq!((&denial["kind"], &denial["count"]), (&json!("NetworkDenied"), &json!(1)), "{status:#}");
+    for isolation in ISOLATIONS {
+        let one = execution(&isolation.to_lowercase()).python(&script).set("isolation", isolation);
+        let fronts = ns.accepts(one.connects(to("world-a.test", port))).completes();
+        assert!(fronts.result() == "reset" || fronts.result() == "", "{}", fronts.result());
+        let status = &fronts.object["status"];
+        let denial = &status["denials"][0];
+        assert_eq!(denial["target"], json!(format!("world-a.test:{port}: host-mismatch")), "{status:#}");
+        assert_eq!((&denial["kind"], &denial["count"]), (&json!("NetworkDenied"), &json!(1)), "{status:#}");
+    }
 }
 
 #[test]
@@ -204,6 +261,8 @@ fn an_address_of_the_cluster_is_reached_by_no_grant_and_one_of_ipv6_is_refused_a
     assert_eq!(status["denials"][0]["target"], json!("10.245.0.2:6443: address-refused"), "{status:#}");
     let field = "requires.permissions.network.outbound[0]";
     ns.rejects(execution("six").connects(six)).with(Reason::Unenforceable, field);
+    let contained = execution("contained").connects(at("10.245.0.2/32", 6443)).set("isolation", "Container");
+    ns.rejects(contained).with(Reason::Unenforceable, field);
 }
 
 /// A token for the proxy says who a pod is, and nothing else believes it. Any other would be a way to the API server.

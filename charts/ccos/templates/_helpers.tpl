@@ -27,8 +27,8 @@ priorityClassName: ccos-execution
 startDeadline: {{ .Values.runner.startDeadline }}
 isolations:
   {{- range $name, $isolation := .Values.isolations }}
-  {{- $egress := and (($.Values.egress).enabled) (has $name (list "GVisor" "Kata")) }}
-  {{ $name }}: {{ toJson (ternary (merge (dict "egress" true) $isolation) $isolation (eq true $egress)) }}
+  {{- $egress := and (($.Values.egress).enabled) (or (has $name (list "GVisor" "Kata")) $isolation.egress) }}
+  {{ $name }}: {{ toJson (ternary (merge (dict "egress" true) $isolation) (omit $isolation "egress") (not (not $egress))) }}
   {{- end }}
 {{- with .Values.ceiling }}
 ceiling: {{ toJson . }}

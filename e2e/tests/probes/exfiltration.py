@@ -281,7 +281,7 @@ way("metadata", tcp, "169.254.169.254", 80)
 way("egress-proxy", tcp, *inputs["proxy"])
 way("admin-port-of-the-proxy", tcp, *inputs["admin"])
 way("report-endpoint", tcp, *inputs["report"])
-way("tokens", readable, ["/ccos/tokens/egress", "/ccos/tokens/report", "/proc/1/root/ccos/tokens/egress",
+way("tokens", readable, ["/ccos/egress/token", "/proc/1/root/ccos/egress/token", "/ccos/tokens/egress", "/ccos/tokens/report", "/proc/1/root/ccos/tokens/egress",
                          "/var/run/secrets/kubernetes.io/serviceaccount/token"])
 way("memory-of-process-1", readable, ["/proc/1/mem", "/proc/1/environ"])
 way("namespace-of-process-1", namespace)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ccos_crds::CapabilityExecution;
 use ccos_plan::build::Children;
+use ccos_plan::build::inbound::ingress_of;
 use ccos_plan::build::names::MANAGED_BY;
 use ccos_plan::build::network_policy::network_policy;
 use ccos_plan::end::End;
@@ -29,7 +30,7 @@ pub(crate) async fn breached(
     pod: &Pod,
     ctx: &Ctx,
 ) -> Result<Option<End>, DereferenceError> {
-    let wanted = network_policy(object, &ctx.operator, connects(pod));
+    let wanted = network_policy(object, &ctx.operator, connects(pod), ingress_of(pod));
     let (namespace, name) = (wanted.namespace().unwrap_or_default(), wanted.name_any());
     let cached = ctx.stores.network_policies.get(&ObjectRef::<NetworkPolicy>::new(&name).within(&namespace));
     if fenced(&wanted, cached.as_deref()).is_ok() {
@@ -80,7 +81,7 @@ fn is_labelled(policy: &NetworkPolicy) -> bool {
 
 /// Whether another policy opens a pod that lives, by the labels that it has now.
 pub(crate) fn opened(object: &CapabilityExecution, pod: &Pod, ctx: &Ctx) -> Option<End> {
-    let own = network_policy(object, &ctx.operator, connects(pod));
+    let own = network_policy(object, &ctx.operator, connects(pod), ingress_of(pod));
     let cached = cached(&pod.namespace().unwrap_or_default(), ctx);
     conflict(&own, pod.labels(), cached.iter().map(AsRef::as_ref))
 }

@@ -1,49 +1,39 @@
 //! What wakes which execution.
 
-use std::convert::Infallible;
+mod news;
+mod run;
+
 use std::sync::Arc;
 
 use ccos_crds::execution::{ContextKind, ProviderKind};
-use ccos_crds::security_context::SecurityContextStatus;
 use ccos_crds::{
     CapabilityExecution, CapabilityProvider, ClusterCapabilityProvider, ClusterSecurityContext, ExecutionPolicy,
-    SecurityContext, conditions,
+    SecurityContext,
 };
 use ccos_plan::build::names::{self, MANAGED_BY};
 use ccos_plan::trust::{LIST_LABEL, TRUST_ROOT};
 use ccos_plan::{rescan, status};
 use futures::channel::mpsc;
-use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, ResourceQuota};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::Api;
-use kube::runtime::controller::{Config, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 
-use crate::contexts::{self, Changed};
-use crate::ctx::Ctx;
-use crate::error::error_policy;
+use self::news::{ends, is_news, runtimes};
+use crate::contexts::Changed;
 use crate::metrics::Metrics;
 use crate::orphans;
 use crate::policies::{self, Policies};
 use crate::queue::Queue;
-use crate::reconcile::reconcile;
 use crate::reports::Told;
-use crate::rescan::{self as scan, Reports, Stale};
-use crate::rights;
-use crate::supply::{self, lists::Lists};
+use crate::rescan::{Reports, Stale};
+use crate::supply::lists::Lists;
 use crate::turn::line;
 use crate::waker::Waker;
 use crate::watches::{Alive, Cache, Exists, Stores, Touched, keep, strip_inputs, strip_managed_fields, watch};
-
-/// How many executions are looked at at one time: more would only queue up at the API server.
-const CONCURRENCY: u16 = 16;
-
-/// How many providers are looked at at one time. Each may wait for a registry that does not answer.
-const PROVIDERS_AT_ONCE: u16 = 8;
 
 /// What runs the reconcilers.
 pub(crate) struct Triggers {
@@ -326,89 +316,4 @@ pub(crate) fn start(
         ended,
     };
     (stores, policies, reports, waker, triggers)
-}
-
-/// Whether more than the status or a label of a context changed: of that, what runs under it need not hear.
-fn is_news<K: kube::Resource>(touched: &Touched<K>) -> bool {
-    let of = |object: &K| {
-        let metadata = object.meta();
-        (metadata.uid.clone(), metadata.generation, metadata.deletion_timestamp.is_some())
-    };
-    touched.exists == Exists::No || touched.before.as_ref().is_none_or(|before| of(before) != of(&touched.object))
-}
-
-/// Whether it is another thing now that a context has ended, or can't be understood.
-fn ends<K>(touched: &Touched<K>, status: impl Fn(&K) -> Option<&SecurityContextStatus>) -> bool {
-    let valid = |one: &K| {
-        let all = status(one).map_or(&[][..], |status| &status.conditions);
-        all.iter().find(|one| one.type_ == conditions::VALID).map(|one| one.status.clone())
-    };
-    touched.before.as_ref().is_some_and(|before| valid(before) != valid(&touched.object))
-}
-
-/// What of a node decides whether a runtime is there.
-fn runtimes(node: &Node) -> impl PartialEq + use<> {
-    let status = node.status.as_ref();
-    let ready = status
-        .and_then(|status| status.conditions.as_ref())
-        .and_then(|all| all.iter().find(|one| one.type_ == "Ready").map(|one| one.status.clone()));
-    (ready, status.and_then(|status| status.runtime_handlers.clone()), node.metadata.labels.clone())
-}
-
-impl Triggers {
-    /// Reconciles until a watch ends.
-    pub(crate) async fn run(self, ctx: Arc<Ctx>) {
-        let Self {
-            woken,
-            executions,
-            contexts,
-            cluster_contexts,
-            providers,
-            cluster_providers,
-            policies,
-            woken_providers,
-            woken_cluster_providers,
-            orphans,
-            gone,
-            mut ended,
-        } = self;
-        let few = || Config::default().concurrency(PROVIDERS_AT_ONCE);
-        let never = |_: Arc<_>, error: &Infallible, _: Arc<Ctx>| match *error {};
-        let providers = Controller::for_stream(providers.map(Ok), ctx.stores.providers.clone())
-            .with_config(few())
-            .reconcile_on(woken_providers)
-            .run(supply::reconcile::namespaced, never, Arc::clone(&ctx))
-            .for_each(|_| futures::future::ready(()));
-        let never = |_: Arc<_>, error: &Infallible, _: Arc<Ctx>| match *error {};
-        let cluster_providers = Controller::for_stream(cluster_providers.map(Ok), ctx.stores.cluster_providers.clone())
-            .with_config(few())
-            .reconcile_on(woken_cluster_providers)
-            .run(supply::reconcile::cluster, never, Arc::clone(&ctx))
-            .for_each(|_| futures::future::ready(()));
-        let executions = Controller::for_stream(executions.map(Ok), ctx.stores.executions.clone())
-            .with_config(Config::default().concurrency(CONCURRENCY))
-            .reconcile_on(woken)
-            .run(reconcile, error_policy, Arc::clone(&ctx))
-            .for_each(|_| futures::future::ready(()));
-        tokio::select! {
-            () = executions => {},
-            () = each(contexts, |object| contexts::namespaced(&ctx, object)) => {},
-            () = each(cluster_contexts, |object| contexts::cluster(&ctx, object)) => {},
-            () = providers => {},
-            () = cluster_providers => {},
-            () = each(policies, |object| policies::status(&ctx, object)) => {},
-            () = each(orphans, |pod| orphans::end(&ctx, pod)) => {},
-            () = contexts::rounds(&ctx) => {},
-            () = rights::rounds(&ctx) => {},
-            () = scan::rounds(&ctx) => {},
-            () = each(gone, |object| ctx.vanished(object)) => {},
-            _ = ended.next() => {},
-        }
-    }
-}
-
-async fn each<T, F: Future<Output = ()>>(mut objects: impl Stream<Item = T> + Unpin, handle: impl Fn(T) -> F) {
-    while let Some(object) = objects.next().await {
-        handle(object).await;
-    }
 }

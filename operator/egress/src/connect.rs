@@ -1,12 +1,13 @@
 //! What the proxy takes: `CONNECT host:port HTTP/1.1` with the token of a pod. Besides, `GET /v1/refusals`, by which a runner asks what
-//! was refused to its own execution: a connection that was cut could not be told why.
+//! was refused to its own execution: a connection that was cut could not be told why; and `GET /v1/canary`, by which it learns which port
+//! of this very pod its network policy has to keep from it.
 //!
 //! Strict, since two readings of one request are how proxies are fooled: no other method, no URI, no body, each header that
 //! matters at most once. What follows the head belongs to the tunnel.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ccos_profile::egress::REFUSALS;
+use ccos_profile::egress::{CANARY, REFUSALS};
 use thiserror::Error;
 
 use crate::gate::has_bare_line_feed;
@@ -37,6 +38,8 @@ pub enum Head {
     Complete(Connect, usize),
     /// A question for what was refused, with the token.
     Refusals(Option<String>),
+    /// A question for the canary.
+    Canary,
 }
 
 /// A request that is refused whoever asks.
@@ -88,9 +91,13 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
     // Before httparse, which would wait for the end of a line; also no empty lines in front, which it would skip.
     const METHOD: &[u8] = b"CONNECT ";
     let known = bytes.len().min(METHOD.len());
-    let refusals = REFUSALS.as_bytes().get(..bytes.len().min(REFUSALS.len()));
-    let refusals = !bytes.is_empty() && bytes.get(..bytes.len().min(REFUSALS.len())) == refusals;
-    if !refusals && bytes.get(..known) != METHOD.get(..known) {
+    let asks = |line: &str| {
+        let most = bytes.len().min(line.len());
+        most > 0 && bytes.get(..most) == line.as_bytes().get(..most)
+    };
+    let (refusals, canary) = (asks(REFUSALS), asks(CANARY));
+    let question = refusals || canary;
+    if !question && bytes.get(..known) != METHOD.get(..known) {
         let word = bytes.iter().take(known).take_while(|byte| **byte != b' ');
         let is_method = bytes.first() != Some(&b' ') && word.into_iter().all(u8::is_ascii_alphabetic);
         return Err(if is_method { ConnectError::Method } else { ConnectError::Malformed });
@@ -110,13 +117,13 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
         return Err(ConnectError::Version);
     }
     let target = request.path.ok_or(ConnectError::Target)?;
-    let (host, port) = if refusals { (target, 0) } else { split(target).ok_or(ConnectError::Target)? };
+    let (host, port) = if question { (target, 0) } else { split(target).ok_or(ConnectError::Target)? };
     let (mut hosts, mut token) = (0, None);
     for header in request.headers.iter() {
         // RFC 9110, section 9.3.6: Host is the target once more. Without it, the request line says it all.
         if header.name.eq_ignore_ascii_case("host") {
             hosts += 1;
-            if hosts > 1 || !refusals && !header.value.eq_ignore_ascii_case(target.as_bytes()) {
+            if hosts > 1 || !question && !header.value.eq_ignore_ascii_case(target.as_bytes()) {
                 return Err(ConnectError::Host);
             }
         } else if header.name.eq_ignore_ascii_case("content-length")
@@ -129,8 +136,12 @@ pub fn parse(bytes: &[u8]) -> Result<Head, ConnectError> {
             return Err(ConnectError::Authorization);
         }
     }
+    // The head is complete, and so is its first line: it can't be the beginning of both.
     if refusals {
         return Ok(Head::Refusals(token));
+    }
+    if canary {
+        return Ok(Head::Canary);
     }
     Ok(Head::Complete(Connect { host: host.to_owned(), port, token }, length))
 }

@@ -119,6 +119,8 @@ impl Account {
             bytes_sent: self.sent.load(Relaxed),
             bytes_received: self.received.load(Relaxed),
             connections: self.connections.load(Relaxed),
+            // Those don't come this way.
+            connections_in: 0,
             denials: denials.kept.clone(),
             denied_more: denials.more,
         }

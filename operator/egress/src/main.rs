@@ -18,6 +18,7 @@ use ccos_egress::resolve::Dns;
 use ccos_egress::serve::{self, Bounds, Proxy};
 use ccos_egress::upstream::Upstream;
 use ccos_policy::Cidr;
+use ccos_profile::egress::CANARY_PORT;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +40,9 @@ struct Args {
     /// Where other replicas are served.
     #[arg(long, default_value = "[::]:3129")]
     replicas: SocketAddr,
+    /// Where executions must not get to: by this they see that their network policy holds.
+    #[arg(long, default_value_t = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, CANARY_PORT)))]
+    canary: SocketAddr,
     /// The proxy's own namespace.
     #[arg(long, env = "POD_NAMESPACE")]
     namespace: String,
@@ -144,6 +148,7 @@ async fn run(args: Args) -> Result<(), StartError> {
     let cluster = Arc::new(cluster);
     let drains = Arc::new(AtomicBool::new(false));
     let replicas = listen(args.replicas)?;
+    let canary = tokio::spawn(hang_up(listen(args.canary)?));
     let ports = Ports { proxy: args.listen.port(), links: args.replicas.port() };
     let of_cluster = OfCluster {
         cluster: Arc::clone(&cluster),
@@ -193,7 +198,18 @@ async fn run(args: Args) -> Result<(), StartError> {
         () = fleet.guard() => Err(StartError::WatchEnded),
     };
     admin.abort();
+    canary.abort();
     result
+}
+
+/// That a connection came about is all that it is for.
+async fn hang_up(canary: TcpListener) {
+    loop {
+        match canary.accept().await {
+            Ok(connection) => drop(connection),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 /// TLS that trusts these authorities, and Secrets by the proxy's own rights.

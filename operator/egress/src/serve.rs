@@ -31,7 +31,7 @@ use crate::shown::escaped;
 use crate::upstream::Upstream;
 
 pub use accept::{listen, serve};
-use answer::{Refused, establish, refuse, tell};
+use answer::{Refused, establish, point, refuse, tell};
 use lobby::Lobby;
 use open::Connection;
 use secured::To;
@@ -179,6 +179,10 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                 return refuse(&mut client, &refused).await;
             }
         };
+        if matches!(wanted, Wanted::Canary) {
+            // Whoever asks: it is asked before the pod of an execution need be known here.
+            return point(&mut client).await;
+        }
         let identified = self.identify.identify(wanted.token()).await;
         drop(waiting);
         let execution = match identified {
@@ -201,6 +205,7 @@ impl<I: Identify, R: Resolve, P: Pin> Proxy<I, R, P> {
                     Err(refused) => refuse(&mut client, &refused).await,
                 };
             }
+            Wanted::Canary => return,
         };
         let tunnel = self.tunnel(client, &request, early, &execution);
         if !self.holds(Check::End) {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ccos_egress::serve::Check;
 use common::{BOUNDS, CLUSTER, INSIDE, Names, Serving, WORLD, ask, connect, echo, exchange, host_rules, proxy, ranges};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const TOKEN: &str = "token";
 
@@ -299,6 +299,17 @@ async fn what_was_refused_is_told_to_whose_it_is_and_to_nobody_else() {
     assert_eq!((own.denials[0].reason.token(), own.denials[0].count, own.connections), ("host-mismatch", 1, 1));
     assert_eq!(told("other").await.unwrap(), ccos_profile::egress::Usage::default());
     assert_eq!(told("nobody").await.unwrap_err().reason.as_deref(), Some("unidentified"));
+}
+
+#[tokio::test]
+async fn anybody_is_told_where_the_canary_of_this_very_pod_is() {
+    let serving = usual(Names::default(), None).await;
+    let mut stream = tokio::net::TcpStream::connect(serving.address).await.unwrap();
+    stream.write_all(b"GET /v1/canary HTTP/1.1\r\nHost: proxy\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let expected = format!("ccos-canary: {}:3130\r\n", serving.address.ip());
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&expected), "{answer}");
 }
 
 #[tokio::test]

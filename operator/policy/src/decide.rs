@@ -9,6 +9,7 @@ mod enforce;
 mod globs;
 mod grants;
 mod guest;
+mod inbound;
 mod instead;
 mod limits;
 mod network;
@@ -48,6 +49,8 @@ pub fn decide(request: &Request, snapshot: &Snapshot) -> Decision {
     enforce::syntax(&required, context, (isolation, &snapshot.isolations), &mut budget, &mut denials);
     enforce::places(&required, context, &mut denials);
     guest::memory(&required, context, isolation, &snapshot.isolations, &mut denials);
+    let paced = limits::named(&request.requires, capability, context).network_bytes_per_second.is_some();
+    inbound::check(&required, isolation, paced, &mut denials);
     if isolation == Isolation::Container {
         container::holds(&required, context, &mut denials);
     }

@@ -24,7 +24,7 @@ pub use decision::{Admitted, Cause, Decision, Denial, Denials, FieldPath};
 pub use isolation::{Isolation, IsolationProfile, Isolations};
 pub use limits::{Amount, AmountError, Bytes, Cores, LimitKind, Limits, LimitsInForce, Millis};
 pub use pattern::host::HostName;
-pub use pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PatternError, PortRange, Reach};
+pub use pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PatternError, PortRange, Reach, Selectors};
 pub use permissions::{
     Environment, Filesystem, Inbound, InboundPeer, Ipc, Network, Outbound, Peer, Permissions, ProcessCreation,
     RequiredPermissions, System,

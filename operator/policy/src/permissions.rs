@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange};
+use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange, Selectors};
 
 /// What a context grants, or what an execution requires once inheritance is resolved. An empty list is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -100,8 +100,7 @@ impl fmt::Display for Ports<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inbound {
-    /// From a block of addresses, or from pods by selectors. Selectors are compared as canonical text: a required one
-    /// is granted only by an equal one, since inclusion of label selectors can't be decided without all labels.
+    /// From a block of addresses, or from pods by selectors.
     pub from: InboundPeer,
     /// To which ports of the execution; never empty.
     pub ports: Vec<PortRange>,
@@ -113,15 +112,15 @@ pub struct Inbound {
 pub enum InboundPeer {
     /// By address.
     Cidr(Cidr),
-    /// By the canonical JSON of namespace and pod selectors.
-    Selectors(String),
+    /// By the labels of pods and of their namespaces.
+    Selectors(Selectors),
 }
 
 impl fmt::Display for InboundPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cidr(cidr) => cidr.fmt(f),
-            Self::Selectors(canonical) => canonical.fmt(f),
+            Self::Selectors(selectors) => selectors.fmt(f),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::pattern::host::HostName;
 use crate::pattern::list::Indexed;
-use crate::pattern::{Cidr, HostPattern};
+use crate::pattern::{Cidr, HostPattern, Selectors};
 use crate::permissions::{Inbound, InboundPeer, Outbound, Peer};
 
 /// Peers of either direction. None of a kind ever meets one of another.
@@ -13,7 +13,7 @@ use crate::permissions::{Inbound, InboundPeer, Outbound, Peer};
 pub(crate) enum Place<'a> {
     Host(&'a HostPattern),
     Cidr(&'a Cidr),
-    Selectors(&'a str),
+    Selectors(&'a Selectors),
 }
 
 /// What is at a place.
@@ -57,7 +57,8 @@ pub struct Places {
     lengths: BTreeSet<u8>,
     /// Blocks by kind and first address: those inside of a block are next to each other.
     starts: Vec<(bool, u128, usize)>,
-    selectors: HashMap<String, Vec<usize>>,
+    /// Any may have pods in common with any.
+    selectors: Vec<usize>,
 }
 
 macro_rules! indexed_by_place {
@@ -91,7 +92,7 @@ impl Places {
                     places.lengths.insert(cidr.net().prefix_len());
                     places.starts.push((cidr.is_ipv4(), cidr.bounds().0, index));
                 }
-                Place::Selectors(selectors) => places.selectors.entry(selectors.to_owned()).or_default().push(index),
+                Place::Selectors(_) => places.selectors.push(index),
             }
         }
         places.labels.sort_unstable();
@@ -126,7 +127,7 @@ impl Places {
                 let inside = rest.take_while(|(v4, start, _)| (*v4, *start) <= (cidr.is_ipv4(), last));
                 near.extend(inside.map(|(_, _, index)| index));
             }
-            Place::Selectors(selectors) => near.extend(self.selectors.get(selectors).into_iter().flatten()),
+            Place::Selectors(_) => near.extend(&self.selectors),
         }
         near.sort_unstable();
         near.dedup();

@@ -23,6 +23,16 @@ pub const SERVICE: &str = "ccos-egress";
 /// The port of the proxy that executions reach.
 pub const PORT: u16 = 3128;
 
+/// A second port of the proxy, which its own policy opens to executions, and no execution's policy does: where the first one answers
+/// and this one is silent, the execution's policy holds. What connects is hung up on.
+pub const CANARY_PORT: u16 = 3130;
+
+/// The first line of a request for where the canary of the replica that answers is. Anybody may ask, without a token.
+pub const CANARY: &str = "GET /v1/canary HTTP/1.1\r\n";
+
+/// The header of the answer with that address and its port: of the pod itself, and not of its Service.
+pub const CANARY_HEADER: &str = "ccos-canary";
+
 /// The value of `app.kubernetes.io/component` on the proxy's pods, by which NetworkPolicies select them.
 pub const COMPONENT: &str = "egress";
 
@@ -189,10 +199,18 @@ pub struct Usage {
     pub bytes_received: u64,
     /// Connections that were established.
     pub connections: u64,
+    /// Connections of others to the workload.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connections_in: u64,
     /// What was refused, the first [`MAX_DENIALS`] different ones.
     pub denials: Vec<Denial>,
     /// Refusals that found no room among them.
     pub denied_more: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Different denials that are kept for one execution.

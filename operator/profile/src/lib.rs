@@ -6,6 +6,7 @@
 
 pub mod credential;
 pub mod egress;
+pub mod inbound;
 pub mod mounts;
 pub mod probe;
 
@@ -113,6 +114,9 @@ pub struct Profile {
     /// What the workload may connect to; absent: nothing. A runner of before refuses a profile that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Egress>,
+    /// What may connect to the workload; absent: nothing. A runner of before refuses a profile that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<inbound::Inbound>,
     /// The inputs.
     pub inputs: Inputs,
     /// Bounds of this attempt.
@@ -378,7 +382,8 @@ pub mod mechanism {
     mechanisms! {
         FILES: "permissions.filesystem", "mount namespace", "Landlock";
         NETWORK: "permissions.network", "network namespace", "seccomp, Landlock";
-        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "not held";
+        OUTBOUND: "permissions.network.outbound", "own loopback, egress proxy", "NetworkPolicy, Landlock, egress proxy";
+        INBOUND: "permissions.network.inbound", "network policy, runner", "not held";
         COMMANDS: "permissions.system.commands", "noexec, seccomp", "Landlock, seccomp";
         PROCESSES: "permissions.system.processCreation", "seccomp", "seccomp";
         ENVIRONMENT: "permissions.environment", "built from nothing", "built from nothing";

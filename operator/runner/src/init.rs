@@ -14,14 +14,15 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::cpu::{Meter, reaped};
+use crate::inbound::sockets::answer;
 use crate::kernel::{Kernel, fork};
 use crate::lockdown::syscalls::Namespaces;
-use crate::lockdown::{Confinement, Isolation, isolate, renounce, syscalls};
+use crate::lockdown::{Beside, Confinement, Isolation, isolate, renounce, syscalls};
 use crate::memory::Peak;
 use crate::messages::{Ended, ResultFile, Setup, Status, send};
 use crate::path::AbsolutePath;
 use crate::pipes::{Pipe, Pipes};
-use crate::prove::Probes;
+use crate::prove::{Probes, fence};
 use crate::view::rules::{RESULT_FILE, SHARED_SCRATCH};
 use crate::workload::{self, Command};
 
@@ -61,9 +62,10 @@ pub struct Plan {
 }
 
 /// All that the init does. Never returns into the runner's own code.
-pub fn run(kernel: &mut dyn Kernel, plan: Plan, pipes: &Pipes) -> ! {
+/// `asked` is where sockets are asked for, if others may connect in.
+pub fn run(kernel: &mut dyn Kernel, plan: Plan, pipes: &Pipes, asked: Option<&OwnedFd>) -> ! {
     let (setup, end, control) = (pipes.setup.1.as_fd(), pipes.end.1.as_fd(), pipes.control.0.as_fd());
-    let done = serve(kernel, plan, setup, end, control);
+    let done = serve(kernel, plan, setup, (end, control), asked.map(OwnedFd::as_fd));
     // SAFETY: _exit ends this process; nothing of the runner's must run in it, destructors included.
     unsafe { libc::_exit(i32::from(done.is_err())) }
 }
@@ -72,16 +74,24 @@ fn serve(
     kernel: &mut dyn Kernel,
     plan: Plan,
     setup: BorrowedFd<'_>,
-    end: BorrowedFd<'_>,
-    control: BorrowedFd<'_>,
+    (end, control): (BorrowedFd<'_>, BorrowedFd<'_>),
+    asked: Option<BorrowedFd<'_>>,
 ) -> std::io::Result<()> {
     let Plan { isolation, mut confinement, mut probes, command, cpu_time, cpu_millis } = plan;
     let failed = |message| send(Pipe(setup), &Setup::Failed { end: End::ConfinementFailed, message });
     if let Err(error) = isolate(kernel, &isolation) {
         return failed(error.to_string());
     }
-    let namespaces = if probes.pod.is_some() { Namespaces::Pod } else { Namespaces::Own };
+    let connects = !confinement.connects.is_empty();
+    let namespaces = if probes.pod.is_some() { Namespaces::Pod { connects } } else { Namespaces::Own };
     if let Some(pod) = &mut probes.pod {
+        if let Isolation::Pod { relay: Some(Beside { proxy, .. }), .. } = &isolation {
+            // Before there is a process of the workload's.
+            match fence::wait(*proxy) {
+                Ok(fenced) => pod.fenced = Some(fenced),
+                Err(error) => return failed(error.to_string()),
+            }
+        }
         // Now that the numbers are known.
         pod.init = kernel.identity().0;
         match syscalls::guard(&[1, pod.init]) {
@@ -95,7 +105,7 @@ fn serve(
         Err(errno) => return failed(format!("signalfd: {errno}")),
     };
     let meter = Meter::new(cpu_millis);
-    let meter = if namespaces == Namespaces::Pod { meter.of_container(kernel) } else { meter };
+    let meter = if matches!(namespaces, Namespaces::Pod { .. }) { meter.of_container(kernel) } else { meter };
     let child = match fork() {
         Ok(Some(child)) => child,
         Ok(None) => {
@@ -107,13 +117,14 @@ fn serve(
     };
     // Closes the set-up pipe too: its end must mean that the command executes.
     let mut keep = vec![end.as_raw_fd(), control.as_raw_fd(), children.as_raw_fd()];
+    keep.extend(asked.map(|asked| asked.as_raw_fd()));
     keep.sort_unstable();
     if renounce(kernel, namespaces, keep).is_err() {
         kill_all();
         return Err(Errno::PERM.into());
     }
     let mut init = Init { kernel, child, status: None, meter, memory: Peak::default() };
-    let exceeded = init.watch(&children, control, cpu_time)?;
+    let exceeded = init.watch(&children, control, asked, cpu_time)?;
     init.reap_all();
     let (ended, bytes) = init.conclude(exceeded)?;
     send(Pipe(end), &ended)?;
@@ -130,17 +141,27 @@ struct Init<'a> {
 
 impl Init<'_> {
     /// Until the first process ends, an order comes to kill, or the CPU time is used up. Then kills all.
-    fn watch(&mut self, children: &OwnedFd, control: BorrowedFd<'_>, cpu_time: Duration) -> std::io::Result<bool> {
+    fn watch(
+        &mut self,
+        children: &OwnedFd,
+        control: BorrowedFd<'_>,
+        mut asked: Option<BorrowedFd<'_>>,
+        cpu_time: Duration,
+    ) -> std::io::Result<bool> {
         let mut exceeded = false;
         let mut sampled = Instant::now();
         while self.status.is_none() {
             let wait = Timespec::try_from(SAMPLE.saturating_sub(sampled.elapsed())).unwrap_or_default();
-            let mut ready = [PollFd::new(children, PollFlags::IN), PollFd::new(&control, PollFlags::IN)];
+            let mut ready = vec![PollFd::new(children, PollFlags::IN), PollFd::new(&control, PollFlags::IN)];
+            ready.extend(asked.as_ref().map(|asked| PollFd::new(asked, PollFlags::IN)));
             match poll(&mut ready, Some(&wait)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
-            let [_, ordered] = ready.map(|of| !of.revents().is_empty());
+            let is_ready = |at: usize| ready.get(at).is_some_and(|of| !of.revents().is_empty());
+            let (ordered, is_asked) = (is_ready(1), is_ready(2));
+            drop(ready);
+            asked = asked.filter(|asked| !is_asked || answer(*asked));
             drain(children);
             self.reap();
             if ordered && self.obey(control) {

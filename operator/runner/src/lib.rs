@@ -3,7 +3,8 @@
 //! Three processes. The *runner* stays outside, with the pipes and timers ([`supervise`]). The *init* is the first
 //! process of new namespaces: it builds the view and stays to reap, measure and kill ([`init`]). The *workload* starts
 //! as the init's child, locks itself down, proves it and becomes the command ([`workload`]). Each has one thread, but for
-//! the runner where the workload may connect to something: a second one is the way out ([`relay`]).
+//! the runner where the workload may connect to something, or others to it: a second and a third are the way out ([`relay`])
+//! and the way in ([`inbound`]).
 //!
 //! Nothing here knows Kubernetes or decides what is granted: a profile comes in, a report goes out
 //! ([`ccos_profile`]).
@@ -13,6 +14,7 @@ pub mod cpu;
 pub mod deliver;
 pub mod globs;
 pub mod grants;
+pub mod inbound;
 pub mod init;
 mod json;
 pub mod kernel;
@@ -35,16 +37,19 @@ pub mod supervise;
 pub mod view;
 pub mod workload;
 
-use ccos_profile::{Delivery, End, Report, ReportTo, place};
+use ccos_profile::mechanism;
+use ccos_profile::{Delivery, End, Proof, Report, ReportTo, place};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::canary::SharedMemory;
+use crate::inbound::{Inbound, Ports, fence};
 use crate::kernel::{Linux, fork, fork_into};
 use crate::lockdown::{NAMESPACES, shelter};
 use crate::outcome::Granted;
 use crate::pipes::Pipes;
 use crate::relay::Relay;
+use crate::relay::traffic::Traffic;
 use crate::supervise::Supervisor;
 
 /// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
@@ -68,22 +73,47 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
     let _canary = SharedMemory::new().map_err(broken("shared memory"))?;
     let sockets = request.egress.as_ref().map(|_| relay::sockets::pair()).transpose().map_err(broken("sockets"))?;
     let (sockets, hand_out) = sockets.unzip();
+    let asking = request.inbound.as_ref().map(|_| inbound::sockets::pair()).transpose();
+    let asking = asking.map_err(|error| (End::InternalError, format!("sockets: {error}")))?;
+    let (questions, asked) = asking.unzip();
     let plan = prepare::prepare(&request, &pipes, hand_out.as_ref()).map_err(|error| (error.end(), chain(&error)))?;
     let limits = Granted { cpu_time: request.cpu_time, wall_time: request.wall_time, disk_bytes: request.disk_bytes };
     #[cfg(feature = "sabotage")]
     let limits = Granted { wall_time: kernel::sabotage::time("timer", limits.wall_time), ..limits };
+    let ports = request.inbound.as_ref().map(|order| {
+        // Before there is any code, and before anything listens: see `fence`.
+        fence::hold(request.report.as_ref().map(|to| to.address), prepare::outside_address())?;
+        Ports::take(order)
+    });
+    let ports = ports.transpose().map_err(|why| (End::ConfinementFailed, why))?;
     match start(request.landlock_abi.is_some()).map_err(|why| (End::ConfinementFailed, why))? {
-        None => init::run(&mut kernel(), plan, &pipes),
+        None => init::run(&mut kernel(), plan, &pipes, asked.as_ref()),
         Some(init) => {
-            // The init's end: if it ends without a word, the relay must see that.
-            drop(hand_out);
-            let relay = request.egress.zip(sockets).map(|(order, from)| Relay::start(order, from)).transpose();
+            // The init's ends: if it ends without a word, whoever waits for it must see that.
+            drop((hand_out, asked));
+            let traffic = Traffic::default();
+            let relay = request.egress.zip(sockets);
+            let relay = relay.map(|(order, from)| Relay::start(order, from, traffic.clone())).transpose();
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
-            let Delivery { report, result } = Supervisor::new(init, signals, pipes, limits).run();
+            let inbound = request.inbound.zip(ports).zip(questions);
+            let inbound =
+                inbound.map(|((order, ports), questions)| Inbound::start(order, ports, questions, traffic.clone()));
+            let inbound = inbound.transpose().map_err(|error| (End::InternalError, format!("inbound: {error}")))?;
+            let Delivery { mut report, result } = Supervisor::new(init, signals, pipes, limits).run();
             // Of code that never started there is nothing to tell.
-            let network = relay.map(Relay::finish).filter(|_| report.usage.is_some());
-            Ok((Delivery { report: Report { network, ..report }, result }, request.report))
+            let started = report.usage.is_some();
+            let is_networked = relay.is_some() || inbound.is_some();
+            relay.into_iter().for_each(Relay::finish);
+            if let Some(inbound) = inbound {
+                inbound.finish();
+                let proof =
+                    Proof { field: mechanism::INBOUND.field.to_owned(), mechanism: mechanism::INBOUND.name.to_owned() };
+                // By `fence`, which is where nothing else can be asked.
+                report.proven.extend(started.then_some(proof));
+            }
+            report.network = (is_networked && started).then(|| traffic.now());
+            Ok((Delivery { report, result }, request.report))
         }
     }
 }

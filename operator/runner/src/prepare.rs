@@ -13,7 +13,7 @@ use crate::grants::{Grant, GrantError, Grants, grants, in_place};
 use crate::init::Plan;
 use crate::kernel::{Kernel, Linux, landlock_abi};
 use crate::lockdown::syscalls::{self, FilterError, Namespaces};
-use crate::lockdown::{Confinement, Inside, Isolation, limits};
+use crate::lockdown::{Beside, Confinement, Inside, Isolation, limits};
 use crate::path::AbsolutePath;
 use crate::pipes::Pipes;
 use crate::prove::{Named, Outbound, PodProbes, Probes, filters, mounts};
@@ -116,7 +116,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
     check_interpreter(&command.end, &rules, &outside)?;
     let confined = match request.landlock_abi {
         None => by_view(request, hand_out, &rules, &outside)?,
-        Some(abi) => by_landlock(request, abi, &command, &rules, &outside)?,
+        Some(abi) => by_landlock(request, (abi, hand_out), &command, &rules, &outside)?,
     };
     let mut environment = request.environment.clone();
     if !confined.is_scratch_writable {
@@ -154,6 +154,7 @@ pub fn prepare(request: &Request, pipes: &Pipes, hand_out: Option<&OwnedFd>) -> 
             limits,
             working_dir: request.working_dir.clone(),
             landlock: confined.landlock,
+            connects: confined.connects,
             filters: syscalls::compile(filtered(request.process_creation), confined.namespaces)?,
         },
         command: started,
@@ -180,6 +181,7 @@ struct Confined {
     isolation: Isolation,
     namespaces: Namespaces,
     landlock: Option<Vec<Grant>>,
+    connects: Vec<u16>,
     blocked: Vec<AbsolutePath>,
     steps: Vec<Step>,
     pod: Option<PodProbes>,
@@ -203,6 +205,7 @@ fn by_view(
         isolation: Isolation::View { uid, gid, disk_bytes, relay, steps: steps.clone() },
         namespaces: Namespaces::Own,
         landlock: None,
+        connects: Vec::new(),
         blocked: rules.out_of_reach().cloned().collect(),
         steps,
         pod: None,
@@ -212,7 +215,7 @@ fn by_view(
 
 fn by_landlock(
     request: &Request,
-    abi: u32,
+    (abi, hand_out): (u32, Option<&OwnedFd>),
     command: &Resolved,
     rules: &Rules,
     outside: &Outside,
@@ -229,14 +232,28 @@ fn by_landlock(
     placed?;
     let Grants { grants, blocked, is_scratch_writable } = grants(request, command, rules, outside)?;
     let filters = Linux::default().read("/proc/self/status").ok().and_then(|text| filters(&text));
+    let relay = request.egress.as_ref().zip(hand_out).map(|(order, to)| Beside {
+        ports: order.ports.clone(),
+        to: to.as_raw_fd(),
+        proxy: order.proxy,
+    });
+    // Names are asked for by TCP, too, where an answer is long.
+    let ports = request.egress.iter().flat_map(|order| &order.ports).copied().chain([dns::SERVER.port()]);
+    let connects = if relay.is_some() { ports.collect::<BTreeSet<_>>() } else { BTreeSet::new() };
     Ok(Confined {
-        isolation: Isolation::Pod { input: AbsolutePath::literal(INPUT_FILE), text: request.input.clone() },
-        namespaces: Namespaces::Pod,
+        isolation: Isolation::Pod { input: AbsolutePath::literal(INPUT_FILE), text: request.input.clone(), relay },
+        namespaces: Namespaces::Pod { connects: !connects.is_empty() },
         landlock: Some(grants),
+        connects: connects.into_iter().collect(),
         blocked,
         steps: Vec::new(),
         // The init adds what is not known yet.
-        pod: Some(PodProbes { init: 0, filters: filters.ok_or(PrepareError::Filters)?, is_scratch_writable }),
+        pod: Some(PodProbes {
+            init: 0,
+            filters: filters.ok_or(PrepareError::Filters)?,
+            is_scratch_writable,
+            fenced: None,
+        }),
         is_scratch_writable,
     })
 }
@@ -321,7 +338,8 @@ fn outbound(order: &relay::Order) -> Result<Outbound, PrepareError> {
     };
     let of_block = || blocks::addresses(names.blocks()).first().map(|first| first.address);
     let address = asked.as_ref().map(|named| named.address).or_else(of_block).ok_or(PrepareError::NoName)?;
-    let closed = (1..=u16::MAX).rev().find(|port| !order.ports.contains(port)).unwrap_or(u16::MAX);
+    let granted = |port: &u16| order.ports.contains(port) || *port == dns::SERVER.port();
+    let closed = (1..=u16::MAX).rev().find(|port| !granted(port)).unwrap_or(u16::MAX);
     Ok(Outbound { named: asked, closed: SocketAddr::from((address, closed)) })
 }
 
@@ -334,7 +352,8 @@ fn outside_addresses(order: Option<&relay::Order>) -> Vec<SocketAddr> {
     apart.into_iter().take(if order.is_some() { 2 } else { 1 }).collect()
 }
 
-fn outside_address() -> SocketAddr {
+/// The API server's, where there is one.
+pub(crate) fn outside_address() -> SocketAddr {
     let host = std::env::var("KUBERNETES_SERVICE_HOST").ok().and_then(|host| host.parse().ok());
     let port = std::env::var("KUBERNETES_SERVICE_PORT").ok().and_then(|port| port.parse().ok());
     host.map_or(NOWHERE, |host| SocketAddr::new(host, port.unwrap_or(443)))

@@ -96,6 +96,16 @@ pub enum ConfinementFailed {
         /// How it failed.
         errno: Errno,
     },
+    /// What must succeed, for a refusal beside it to mean something, did not.
+    #[error("proof of {field}: {probe}: expected an answer, but found {found}")]
+    NoAnswer {
+        /// What it was to prove.
+        field: &'static str,
+        /// What was tried.
+        probe: String,
+        /// What came of it.
+        found: String,
+    },
     /// What was read back is not what was set.
     #[error("proof of {field}: {what}: expected {expected}, but found {found}")]
     ReadBack {
@@ -268,10 +278,13 @@ impl Prover<'_> {
         equal(NETWORK, "interfaces", "lo", &found.join(" "))
     }
 
-    /// Names are answered, by whom they must be: the rest of what the relay does is its own to refuse, and the proxy's.
     fn outbound(&mut self, outbound: &Outbound) -> Result<(), ConfinementFailed> {
-        let Outbound { named, closed } = outbound;
-        self.refused(NAMES, &Attempt::ConnectClosed(*closed))?;
+        self.refused(NAMES, &Attempt::ConnectClosed(outbound.closed))?;
+        self.names(outbound.named.as_ref())
+    }
+
+    /// Names are answered, by whom they must be: the rest of what the relay does is its own to refuse, and the proxy's.
+    fn names(&mut self, named: Option<&Named>) -> Result<(), ConfinementFailed> {
         let Some(Named { name, address, question }) = named else {
             self.proven(mechanism::OUTBOUND);
             return Ok(());
@@ -406,6 +419,7 @@ fn unescaped(text: &str) -> String {
         .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 
+pub mod fence;
 mod pod;
 
 pub use pod::{PodProbes, filters};

@@ -100,7 +100,11 @@ mod tests {
                 wall_time_millis: u64::MAX,
                 disk_bytes: u64::MAX,
             }),
-            proven: mechanism::ALL.iter().filter(|one| **one != mechanism::OUTBOUND).map(proof).collect(),
+            proven: mechanism::ALL
+                .iter()
+                .filter(|one| ![mechanism::OUTBOUND, mechanism::INBOUND].contains(one))
+                .map(proof)
+                .collect(),
             network: None,
         }
     }
@@ -119,6 +123,7 @@ mod tests {
                 bytes_sent: u64::MAX,
                 bytes_received: u64::MAX,
                 connections: u64::MAX,
+                connections_in: u64::MAX,
                 denials: (0..denials).map(denial).collect(),
                 denied_more: 5,
             }),

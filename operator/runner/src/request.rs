@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::globs::{Glob, GlobError, Globs};
 use crate::grants::LEAST_ABI;
+use crate::inbound::{self, OrderError};
 use crate::path::{AbsolutePath, PathError};
 use crate::relay;
 use crate::relay::names::{Names, NamesError};
@@ -108,6 +109,9 @@ pub enum RequestError {
     /// What may be connected to can't be relayed.
     #[error("egress: {0}")]
     Names(#[from] NamesError),
+    /// What may connect in can't be carried.
+    #[error("inbound: {0}")]
+    Inbound(#[from] OrderError),
     /// Anything else.
     #[error("{field}: expected {expected}, but found {found}")]
     Value {
@@ -165,6 +169,7 @@ pub struct Request {
     pub process_creation: ProcessCreation,
     pub environment: BTreeMap<String, String>,
     pub egress: Option<relay::Order>,
+    pub inbound: Option<inbound::Order>,
     pub input: String,
     pub cpu_time: Duration,
     pub wall_time: Duration,
@@ -216,6 +221,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         process_creation,
         environment,
         egress,
+        inbound,
         inputs,
         limits: Limits { cpu_time_millis, wall_time_millis, disk_bytes, file_descriptors, threads, cpu_millis },
         report,
@@ -248,6 +254,7 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
         process_creation,
         environment: environment_of(environment)?,
         egress: egress.map(egress_of).transpose()?,
+        inbound: inbound.as_ref().map(inbound::Order::new).transpose()?,
         input: input_of(inputs)?,
         cpu_time: Duration::from_millis(at_least("limits.cpuTimeMillis", cpu_time_millis, 1)?),
         wall_time: Duration::from_millis(at_least("limits.wallTimeMillis", wall_time_millis, 1)?),
@@ -272,9 +279,14 @@ pub fn parse(profile: Profile, (uid, gid): (u32, u32)) -> Result<Request, Reques
     if let (Some(_), Some(VolumeRequest { source, mount_path })) = (landlock_abi, moved) {
         return Err(value("volumes.source", &format!("{mount_path} with landlockAbi"), source.as_str()));
     }
-    if request.landlock_abi.is_some() && request.egress.is_some() {
-        // The relay answers in a network namespace of the workload's own.
-        return Err(value("egress", "nothing where landlockAbi is given", "an egress proxy"));
+    let of_blocks = request.egress.as_ref().is_some_and(|order| !order.names.blocks().is_empty());
+    if request.landlock_abi.is_some() && of_blocks {
+        // The pod's loopback can't be given addresses without a capability.
+        return Err(value("egress", "names alone where landlockAbi is given", "a block of addresses"));
+    }
+    if request.landlock_abi.is_some() && request.inbound.is_some() {
+        // So are connections carried to one.
+        return Err(value("inbound", "nothing where landlockAbi is given", "sources"));
     }
     if request.write.contains(&AbsolutePath::root()) {
         // Its baseline would be mounted into a tree in which the workload renames as it likes.

@@ -38,6 +38,12 @@ fn names(name: &str) -> Pod {
     Pod::new(name).connects(&outbound, &json!([{"host": "private.b.test"}, {"cidr": "169.254.0.0/16"}]))
 }
 
+/// Others may connect to 80 and 8080, and do to 8080.
+fn visited(name: &str, attacks: &[&str]) -> Pod {
+    let sources = json!([{"ports": [{"port": 80, "endPort": 80}, {"port": 8080, "endPort": 8080}]}]);
+    Pod::new(name).visited(&sources, &json!([]), &[8080]).attack(attacks)
+}
+
 macro_rules! tests {
     ($($(#[$attribute:meta])* $name:ident $body:block)*) => {
         $($(#[$attribute])* #[test] #[ignore = "needs gVisor and root: tests/gvisor.sh"] fn $name() $body)*
@@ -86,6 +92,54 @@ tests! {
         ], "{run:#?}");
     }
 
+    others_connect_to_the_code_at_granted_ports_and_at_no_others {
+        for listens in ["serve:0.0.0.0:8080", "serve:127.0.0.1:8080"] {
+            let run = visited("visited", &[listens]).run();
+            assert_eq!(run.report.end, End::Completed, "{run:#?}");
+            // Whoever it is comes from the loopback.
+            assert_eq!(run.report.result, Some(json!({listens: "127.0.0.1 said hello"})), "{run:#?}");
+            assert_eq!(run.visits.first(), Some(&(8080, "welcome".to_owned())), "{run:#?}");
+            let network = run.report.network.clone().unwrap();
+            assert!(network.connections_in >= 1 && network.bytes_received >= 6 && network.bytes_sent >= 7, "{network:?}");
+            assert_eq!(run.report.proven.last().map(|proof| proof.field.as_str()), Some("permissions.network.inbound"));
+        }
+        // Granted, and nobody listens; listened at, and not granted.
+        let run = visited("not-granted", &["serve:0.0.0.0:8080", "serve:0.0.0.0:9000"]).limit("wallTimeMillis", 4000);
+        let run = run.visits(&[8080, 80, 9000]).run();
+        assert_eq!(run.report.end, End::WallTimeExceeded, "{run:#?}");
+        let answers: Vec<&str> = run.visits.iter().map(|(_, answer)| answer.as_str()).collect();
+        assert_eq!(answers, ["welcome", "error ConnectionReset", "error ConnectionRefused"], "{run:#?}");
+    }
+
+    addresses_that_are_not_granted_or_blocked_are_refused_by_the_runner_too {
+        let at = |cidr: &str| json!([{"cidr": cidr, "ports": [{"port": 8080, "endPort": 8080}]}]);
+        let pods = json!([{"ports": [{"port": 8080, "endPort": 8080}]}]);
+        for (name, sources, blocked, reached) in [
+            ("block", at("10.255.255.0/30"), json!([]), true),
+            ("elsewhere", at("10.255.254.0/24"), json!([]), false),
+            ("pods", pods.clone(), json!([]), true),
+            ("blocked", pods, json!(["10.255.255.0/24"]), false),
+        ] {
+            let run = Pod::new(name).visited(&sources, &blocked, &[8080]).limit("wallTimeMillis", 4000);
+            let run = run.attack(&["serve:0.0.0.0:8080"]).run();
+            let end = if reached { End::Completed } else { End::WallTimeExceeded };
+            assert_eq!(run.report.end, end, "{name}: {run:#?}");
+        }
+    }
+
+    what_others_connect_through_is_out_of_the_codes_reach {
+        let own = |of: &str| format!("{of}:{}", 8080);
+        let run = answers(visited("channel", &[]), &[
+            ("descriptors", json!([0, 1, 2])),
+            ("init:fd", json!("EACCES")),
+            ("steal", json!("EPERM")),
+            ("connect:10.255.255.1:443", json!("ENETUNREACH")),
+            ("connect:10.255.255.2:8080", json!("ENETUNREACH")),
+            (&own("connect:127.0.0.1"), json!("ECONNREFUSED")),
+        ]);
+        assert_eq!(run.report.network.clone().unwrap().bytes_sent, 0);
+    }
+
     /// Without a mechanism the proof names it, and the workload does not start.
     sabotage_is_proven {
         for (without, probe) in [
@@ -124,6 +178,14 @@ tests! {
                     assert!(run.report.message.contains("lock-down: listen for names"), "{run:#?}");
                     let run = connected("missed-relay").sabotage("relay").unproven().attack(&["fetch:a.test:8081"]).run();
                     assert_eq!(run.asked, ["a.test:8081 t0ken"], "{run:#?}");
+                }
+                mechanism::INBOUND => {
+                    let pod = || visited("missed-fence", &["serve:0.0.0.0:8080"]).unpoliced();
+                    let run = pod().run();
+                    assert_eq!((run.report.end, run.report.usage), (End::ConfinementFailed, None), "{run:#?}");
+                    assert!(run.report.message.contains("proof of permissions.network.inbound: connect 10.255.255.1:443"), "{run:#?}");
+                    let run = pod().sabotage("fence").run();
+                    assert_eq!(run.report.end, End::Completed, "{run:#?}");
                 }
                 mechanism::COMMANDS => missed(pod, "noexec", "create and execute /tmp/.ccos-probe", "exec:/tmp/copy", |run, _| run.report.result == Some(json!({"started": "ok"}))),
                 mechanism::PROCESSES => missed(pod, "processes", "proof of permissions.system.processCreation", "fork", |_, found| found == "ok"),

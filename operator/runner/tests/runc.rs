@@ -10,6 +10,7 @@
     reason = "tests and their helpers"
 )]
 
+mod beside;
 mod pod;
 
 use ccos_profile::{End, mechanism};
@@ -230,8 +231,9 @@ tests! {
         let filters = "proof of permissions.filesystem: Seccomp";
         for mechanism in mechanism::ALL.iter().copied() {
             match mechanism {
+                mechanism::OUTBOUND => beside::without_the_network_policy(),
                 // What is refused at admission.
-                mechanism::OUTBOUND => assert_eq!(mechanism.by_landlock, "not held"),
+                mechanism::INBOUND => assert_eq!(mechanism.by_landlock, "not held"),
                 mechanism::FILES => missed(pod, "landlock", "open /ccos/profile/profile.json", "open:/etc/shadow", |_, found| found == "image"),
                 mechanism::NETWORK => missed(pod, "filters", filters, "socket:2,2,0", |_, found| found == "ok"),
                 mechanism::COMMANDS => missed(pod, "landlock", "open /ccos/profile/profile.json", "exec:/tmp/copy", |run, _| run.report.result == Some(json!({"started": "ok"}))),
@@ -433,6 +435,12 @@ tests! {
             assert_eq!(run.report.end, End::ConfinementFailed, "{run:#?}");
             assert!(run.report.message.contains(message), "{}", run.report.message);
         }
+        // Refused at admission, too.
+        let sources = json!([{"ports": [{"port": 8080, "endPort": 8080}]}]);
+        let run = Pod::contained("carried").visited(&sources, &json!([]), &[8080]).attack(&["started"]).run();
+        assert_eq!((run.report.end, run.report.usage), (End::InternalError, None), "{run:#?}");
+        let expected = "inbound: expected nothing where landlockAbi is given";
+        assert!(run.report.message.contains(expected), "{}", run.report.message);
     }
 
     limits_end_with_their_reasons {

@@ -209,7 +209,8 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
             list(&permissions.filesystem.execute),
             list(&permissions.filesystem.blocked)
         ),
-        mechanism::NETWORK => format!("none of the pod's; in {}", list(&permissions.network.inbound)),
+        mechanism::NETWORK => "none of the pod's".to_owned(),
+        mechanism::INBOUND => list(&permissions.network.inbound),
         mechanism::OUTBOUND => list(&permissions.network.outbound),
         mechanism::COMMANDS if permissions.system.commands.is_empty() => {
             "the capability's own, and nothing else".to_owned()
@@ -236,8 +237,11 @@ fn confinement(admitted: &Admitted, object: &CapabilityExecution) -> Vec<String>
         Isolation::Container => mechanism.by_landlock,
         Isolation::GVisor | Isolation::Kata | Isolation::Wasm => mechanism.name,
     };
-    let connects = !permissions.network.outbound.is_empty();
-    let all = mechanism::ALL.iter().filter(|mechanism| **mechanism != mechanism::OUTBOUND || connects);
+    let all = mechanism::ALL.iter().filter(|mechanism| match **mechanism {
+        mechanism::OUTBOUND => !permissions.network.outbound.is_empty(),
+        mechanism::INBOUND => !permissions.network.inbound.is_empty(),
+        _ => true,
+    });
     let mut lines: Vec<String> = all.map(|one| row(one.field, &what(one), by(one))).collect();
     lines.push(row("limits.memory", &limits.memory.to_string(), "the pod's limits"));
     lines.push(row("limits.cpu", &limits.cpu.to_string(), "the pod's limits"));

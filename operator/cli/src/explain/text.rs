@@ -135,6 +135,7 @@ fn used(usage: &ccos_crds::execution::Usage) -> Vec<(&'static str, String)> {
         bytes_sent,
         bytes_received,
         connections,
+        connections_in,
     } = usage;
     [
         ("cpuTime", cpu_time.as_ref().map(ToString::to_string)),
@@ -144,6 +145,7 @@ fn used(usage: &ccos_crds::execution::Usage) -> Vec<(&'static str, String)> {
         ("bytesSent", bytes_sent.as_ref().map(ToString::to_string)),
         ("bytesReceived", bytes_received.as_ref().map(ToString::to_string)),
         ("connections", connections.as_ref().map(ToString::to_string)),
+        ("connectionsIn", connections_in.as_ref().map(ToString::to_string)),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

@@ -46,7 +46,7 @@ fn an_allowed_one_shows_what_covers_it_and_what_it_is_confined_to() {
     ok     GVisor, by default, RuntimeClass "gvisor"; allowed: GVisor, Kata
   confined to
     permissions.filesystem               read /data/in, /data/out; write nothing; execute nothing; blocked nothing (mount namespace)
-    permissions.network                  none of the pod's; in nothing (network namespace)
+    permissions.network                  none of the pod's (network namespace)
     permissions.system.commands          the capability's own, and nothing else (noexec, seccomp)
     permissions.system.processCreation   no new processes (seccomp)
     permissions.environment              nothing of its own (built from nothing)

@@ -8,7 +8,7 @@ const GOOD: &str =
 fn outcome(text: &str) -> Result<(), ConnectError> {
     match parse(text.as_bytes())? {
         Head::Complete(..) => Ok(()),
-        Head::Partial | Head::Refusals(_) => panic!("{text:?} is not complete"),
+        Head::Partial | Head::Refusals(_) | Head::Canary => panic!("{text:?} is not complete"),
     }
 }
 
@@ -48,6 +48,22 @@ fn what_was_refused_is_asked_for_with_the_token_and_in_one_form() {
         ("GET /v1/refusals?x HTTP/1.1\r\n\r\n", ConnectError::Method),
         ("GET /v1/refusals HTTP/1.0\r\n\r\n", ConnectError::Method),
         ("GET /v1/refusals HTTP/1.1\r\nContent-Length: 1\r\n\r\n", ConnectError::Body),
+    ] {
+        assert_eq!(outcome(text), Err(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_canary_is_asked_for_by_anybody_and_in_one_form() {
+    let good = "GET /v1/canary HTTP/1.1\r\nHost: proxy\r\n\r\n";
+    assert!(matches!(parse(good.as_bytes()), Ok(Head::Canary)));
+    for length in 0..good.len() {
+        assert!(matches!(parse(&good.as_bytes()[..length]), Ok(Head::Partial)), "{length}");
+    }
+    for (text, expected) in [
+        ("GET /v1/canaries HTTP/1.1\r\n\r\n", ConnectError::Method),
+        ("GET /v1/canary HTTP/1.0\r\n\r\n", ConnectError::Method),
+        ("GET /v1/canary HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", ConnectError::Body),
     ] {
         assert_eq!(outcome(text), Err(expected), "{text}");
     }

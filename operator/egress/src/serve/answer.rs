@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ccos_profile::egress::{OWNER_HEADER, REASON_HEADER, Refusal, Usage};
+use ccos_profile::egress::{CANARY_HEADER, CANARY_PORT, OWNER_HEADER, REASON_HEADER, Refusal, Usage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -93,6 +93,20 @@ pub(super) async fn tell(client: &mut TcpStream, usage: &Usage) {
     let length = body.len();
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
     let text = format!("{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    let answer = async {
+        client.write_all(text.as_bytes()).await?;
+        client.shutdown().await
+    };
+    // As with a refusal.
+    let _ = timeout(LINGER, answer).await;
+}
+
+/// Says where the canary is: at the address by which this very pod was reached, whatever Service led here.
+pub(super) async fn point(client: &mut TcpStream) {
+    let Ok(own) = client.local_addr() else { return };
+    let canary = SocketAddr::new(own.ip().to_canonical(), CANARY_PORT);
+    let text =
+        format!("HTTP/1.1 200 OK\r\n{CANARY_HEADER}: {canary}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let answer = async {
         client.write_all(text.as_bytes()).await?;
         client.shutdown().await

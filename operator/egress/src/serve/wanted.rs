@@ -12,13 +12,17 @@ pub(super) enum Wanted {
     Tunnel(Connect, Vec<u8>),
     /// To know what was refused, with its token.
     Refusals(Option<String>),
+    /// To know where the canary is.
+    Canary,
 }
 
 impl Wanted {
     /// Who asks.
     pub(super) fn token(&self) -> &str {
-        let (Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token)) = self;
-        token.as_deref().unwrap_or_default()
+        match self {
+            Self::Tunnel(Connect { token, .. }, _) | Self::Refusals(token) => token.as_deref().unwrap_or_default(),
+            Self::Canary => "",
+        }
     }
 }
 
@@ -34,6 +38,7 @@ pub(super) async fn request(client: &mut TcpStream) -> Result<Wanted, Option<Ref
             Head::Partial => {}
             Head::Complete(request, length) => return Ok(Wanted::Tunnel(request, bytes.split_off(length))),
             Head::Refusals(token) => return Ok(Wanted::Refusals(token)),
+            Head::Canary => return Ok(Wanted::Canary),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Sysctl, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::Order;
@@ -57,6 +57,12 @@ fn scratch<'a>(plan: &'a Plan<'_>) -> BTreeSet<&'a str> {
     let is_outermost = |path: &str| !plan.written.iter().any(|other| other != path && within(path, other));
     let own = plan.written.iter().map(String::as_str);
     own.filter(|path| !in_volume(path) && is_outermost(path) && !SHARED.contains(path)).collect()
+}
+
+/// The runner answers names and listens on the granted ports, such as 53 and 443, in the pod's network, and has no capability for it. Of the
+/// pod's own network namespace, and one that Pod Security `restricted` allows.
+pub(super) fn low_ports() -> Vec<Sysctl> {
+    vec![Sysctl { name: "net.ipv4.ip_unprivileged_port_start".to_owned(), value: "0".to_owned() }]
 }
 
 /// The users that there are: as the view has them in the other isolations.

@@ -9,7 +9,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicyEgressRule;
 use super::token::Token;
 use super::{Operator, Order, RUNNER_MEMORY};
 
-/// Memory of the runner's relay, beside the runner's own: two buffers of 16 KiB for each of at most 256 connections.
+/// Memory of the runner's relay of one direction, beside the runner's own: two buffers of 16 KiB for each of at most 256
+/// connections.
 const RELAY_MEMORY: Bytes = Bytes(16 << 20);
 
 /// How long a token is good for, in seconds: the least that Kubernetes gives. The kubelet renews it before.
@@ -21,9 +22,9 @@ pub fn is_required(admitted: &Admitted) -> bool {
     !admitted.permissions().network.outbound.is_empty()
 }
 
-/// What the runner's own processes may use, with a way out or without.
-pub(super) const fn runner_memory(outbound: bool) -> Bytes {
-    if outbound { Bytes(RUNNER_MEMORY.0 + RELAY_MEMORY.0) } else { RUNNER_MEMORY }
+/// What the runner's own processes may use, with a way out and in or without.
+pub(super) fn runner_memory(outbound: bool, inbound: bool) -> Bytes {
+    Bytes(RUNNER_MEMORY.0 + RELAY_MEMORY.0 * (u64::from(outbound) + u64::from(inbound)))
 }
 
 /// What the proxy and the runner read; `None` where nothing is required. Without a proxy there is none either, so that the

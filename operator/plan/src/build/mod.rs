@@ -2,6 +2,7 @@
 
 mod container;
 pub mod egress;
+pub mod inbound;
 pub mod names;
 pub mod network_policy;
 mod operator;
@@ -54,8 +55,8 @@ pub struct Order<'a> {
 /// policy has an open first second.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Children {
-    /// Denies all traffic of the pod, both ways, but the runner's report, and the way to the egress proxy where something is
-    /// to be connected to.
+    /// Denies all traffic of the pod, both ways, but the runner's report, the way to the egress proxy where something is
+    /// to be connected to, and what may connect in.
     pub network_policy: NetworkPolicy,
     /// What the runner reads.
     pub profile: ConfigMap,
@@ -68,9 +69,10 @@ pub struct Children {
 pub fn children(order: Order<'_>) -> Children {
     let plan = profile::plan(order);
     let connects = order.proxy.is_some() && egress::is_required(order.admitted);
+    let ingress = inbound::ingress(order);
     Children {
-        network_policy: network_policy::network_policy(order.object, order.operator, connects),
-        pod: pod::pod(order, &plan),
+        pod: pod::pod(order, &plan, inbound::as_argument(&ingress)),
+        network_policy: network_policy::network_policy(order.object, order.operator, connects, ingress),
         profile: profile::config_map(order, plan.text),
     }
 }
@@ -81,7 +83,7 @@ pub fn children(order: Order<'_>) -> Children {
 #[must_use]
 pub fn weight(admitted: &Admitted, overhead: Weight) -> Weight {
     let limits = admitted.limits();
-    let runner = egress::runner_memory(egress::is_required(admitted));
+    let runner = egress::runner_memory(egress::is_required(admitted), inbound::is_required(admitted));
     Weight {
         memory: Bytes(limits.memory.0.saturating_add(runner.0).saturating_add(overhead.memory.0)),
         cpu: Cores { millis: limits.cpu.millis.saturating_add(overhead.cpu.millis) },

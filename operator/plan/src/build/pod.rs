@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::profile::{Plan, Reference, meets, volume_source};
 use super::token::Token;
-use super::{Order, container, egress, names};
+use super::{Order, container, egress, inbound, names};
 
 /// Whose files the workload's are. Any unprivileged one would do: the view maps it to itself.
 pub(super) const USER: i64 = 1000;
@@ -29,7 +29,7 @@ const BACKSTOP: i64 = 30;
 /// the log has a time before each.
 const EPHEMERAL: &str = "256Mi";
 
-pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
+pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>, ingress: Option<String>) -> Pod {
     let Order { object, admitted, image, cluster, capability, .. } = order;
     let runner_inside = admitted.isolation() == Isolation::GVisor;
     let metadata = names::metadata(object, names::child(object));
@@ -61,6 +61,8 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 image_pull_policy: Some("IfNotPresent".to_owned()),
                 // Not in the environment: `kubectl describe` would show it as something that can be set.
                 command: Some(vec![program, plan.digest.clone()]),
+                // For the controller alone: see `inbound::ingress_of`.
+                args: ingress.map(|ingress| vec![ingress]),
                 resources: Some(resources(order)),
                 security_context: Some(container_security()),
                 termination_message_path: Some(place::TERMINATION_LOG.to_owned()),
@@ -92,6 +94,7 @@ pub(super) fn pod(order: Order<'_>, plan: &Plan<'_>) -> Pod {
                 // The user is the container's own: the sandbox's pause process would count against its threads.
                 run_as_non_root: Some(true),
                 seccomp_profile: Some(runtime_default()),
+                sysctls: (in_pod && plan.egress.is_some()).then(container::low_ports),
                 ..PodSecurityContext::default()
             }),
             share_process_namespace: Some(false),
@@ -243,7 +246,7 @@ fn reference_volume(at: usize, reference: &Reference<'_>) -> Volume {
 /// Requests equal limits: what was granted is what is there, and what the quota counts.
 fn resources(order: Order<'_>) -> ResourceRequirements {
     let limits = order.admitted.limits();
-    let runner = egress::runner_memory(egress::is_required(order.admitted));
+    let runner = egress::runner_memory(egress::is_required(order.admitted), inbound::is_required(order.admitted));
     let memory = Bytes(limits.memory.0.saturating_add(runner.0));
     let amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(format!("{}m", limits.cpu.millis))),

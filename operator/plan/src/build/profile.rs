@@ -10,7 +10,7 @@ use ccos_profile::{Files, Globs, Inputs, Limits, Profile, Text, Volume, place};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
 
-use super::{Order, container, egress, names};
+use super::{Order, container, egress, inbound, names};
 
 /// The profile and what has to be mounted for it.
 pub(super) struct Plan<'a> {
@@ -119,6 +119,7 @@ pub(super) fn plan<'a>(order: Order<'a>) -> Plan<'a> {
         },
         environment,
         egress,
+        inbound: inbound::inbound(order),
         inputs: Inputs {
             document: object.spec.inputs.as_ref().and_then(|inputs| inputs.value().ok()).unwrap_or_else(|| json!({})),
             fields,

@@ -34,7 +34,8 @@ pub fn quota(
             continue;
         };
         let each = parsed.limits.or_default(parsed.level.default_limits());
-        let runner = egress::runner_memory(!parsed.permissions.network.outbound.is_empty());
+        let network = &parsed.permissions.network;
+        let runner = egress::runner_memory(!network.outbound.is_empty(), !network.inbound.is_empty());
         let per = Weight {
             memory: Bytes(each.memory.0.saturating_add(runner.0).saturating_add(overhead.memory.0)),
             cpu: Cores { millis: each.cpu.millis.saturating_add(overhead.cpu.millis) },

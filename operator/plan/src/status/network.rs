@@ -9,12 +9,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Adds what the runner counted to what it measured otherwise.
 pub(super) fn write_down(network: &egress::Usage, status: &mut CapabilityExecutionStatus) {
-    let egress::Usage { bytes_sent, bytes_received, connections, denials, denied_more } = network;
+    let egress::Usage { bytes_sent, bytes_received, connections, connections_in, denials, denied_more } = network;
     let amount = |bytes: u64| Some(Quantity(Bytes(bytes).to_string()));
     status.usage = Some(Usage {
         bytes_sent: amount(*bytes_sent),
         bytes_received: amount(*bytes_received),
         connections: Some(number(*connections)),
+        connections_in: (*connections_in > 0).then_some(number(*connections_in)),
         ..status.usage.take().unwrap_or_default()
     });
     status.denials = denials.iter().take(MAX_DENIALS).map(refusal).collect();
@@ -66,6 +67,7 @@ mod tests {
             bytes_sent: 2048,
             bytes_received: u64::MAX,
             connections: 2,
+            connections_in: 5,
             denials: vec![
                 denial(egress::Refusal::Blocked, "b.test:443"),
                 denial(egress::Refusal::TooManyConnections, &"x".repeat(300)),
@@ -76,6 +78,7 @@ mod tests {
         write_down(&network, &mut status);
         let usage = status.usage.unwrap();
         assert_eq!((usage.bytes_sent, usage.connections), (Some(Quantity("2Ki".to_owned())), Some(2)));
+        assert_eq!(usage.connections_in, Some(5));
         assert_eq!(status.denied_more, Some(7));
         let [blocked, many] = status.denials.as_slice() else { panic!() };
         assert_eq!(

@@ -10,6 +10,7 @@ mod mounts;
 mod permissions;
 mod policy;
 mod provider;
+pub(crate) mod selectors;
 pub mod unheld;
 
 pub use ceiling::ceiling;

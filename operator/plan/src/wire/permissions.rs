@@ -8,8 +8,8 @@ use ccos_policy::{
 };
 
 use super::faults::{Faults, quoted};
+use super::selectors;
 use super::unheld::{Feature, Unhelds};
-use crate::digest;
 
 /// What an execution or a capability requires; absent is nothing to inherit from.
 pub(super) fn requires(
@@ -154,11 +154,8 @@ fn inbound_item(faults: &mut Faults, unheld: &mut Unhelds, at: &str, item: &wire
             None
         }
         (None, namespaces, pods) => {
-            let text = digest::canonical(&(namespaces, pods)).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            if text.is_none() {
-                faults.add(at, "selectors can't be written as JSON");
-            }
-            text.map(InboundPeer::Selectors)
+            let selectors = selectors::read(namespaces.as_ref(), pods.as_ref());
+            selectors.map_err(|error| faults.add(at, error.to_string())).ok().map(InboundPeer::Selectors)
         }
     };
     let ports = ports(faults, unheld, at, given);

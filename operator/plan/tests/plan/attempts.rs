@@ -88,7 +88,8 @@ fn each_attempt_has_a_pod_of_its_own_and_all_have_one_policy() {
         (name(&second), name(&third)),
         ("summary-e0e0e0e01111-2".to_owned(), "summary-e0e0e0e01111-3".to_owned())
     );
-    let policy = |object| ccos_plan::build::network_policy::network_policy(object, &operator(), false).metadata.name;
+    let policy =
+        |object| ccos_plan::build::network_policy::network_policy(object, &operator(), false, Vec::new()).metadata.name;
     assert_eq!(policy(&first), policy(&third));
     // Between two attempts it has no pod, and is not over.
     assert_eq!((status::attempted(&second), status::finished(&second)), (None, false));
@@ -113,7 +114,7 @@ fn attempts_keep_a_distance_that_doubles() {
 
 #[test]
 fn a_network_policy_that_is_not_as_it_was_applied_ends_the_execution() {
-    let wanted = ccos_plan::build::network_policy::network_policy(&execution(), &operator(), false);
+    let wanted = ccos_plan::build::network_policy::network_policy(&execution(), &operator(), false, Vec::new());
     assert_eq!(fence::fenced(&wanted, Some(&wanted)), Ok(()));
     let reason = |found: Option<&k8s_openapi::api::networking::v1::NetworkPolicy>| {
         fence::fenced(&wanted, found).map_err(|end| end.reason)

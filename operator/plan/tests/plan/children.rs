@@ -3,6 +3,7 @@
 use ccos_crds::security_context::Isolation;
 use ccos_plan::build::Children;
 use ccos_plan::step;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::{Value, json};
 
 use crate::world::{CONTEXT, PROVIDER, cluster, context, execution, found, granted, operator, provider};
@@ -114,6 +115,37 @@ fn a_contained_execution_becomes() {
     let profile: ccos_profile::Profile = serde_json::from_str(&data["profile.json"]).unwrap();
     assert_eq!((profile.image_root.as_str(), profile.landlock_abi), ("/", Some(7)));
     assert_eq!(profile.volumes[0].source, profile.volumes[0].mount_path);
+}
+
+/// The runner's name server and its listeners are in the pod's network there, without a capability.
+#[test]
+fn a_contained_execution_that_connects_may_use_low_ports_and_no_other_one_may() {
+    let sysctls = |children: Children| children.pod.spec.unwrap().security_context.unwrap().sysctls;
+    assert_eq!(sysctls(connecting(Isolation::GVisor)), None);
+    let mut object = execution();
+    object.spec.isolation = Some(Isolation::Container);
+    let unblocked = |text: &str| text.replace("/data/private", "/private");
+    let children = |outbound: Value| {
+        let mut context: ccos_crds::SecurityContext =
+            serde_saphyr::from_str(&unblocked(CONTEXT).replace("[GVisor, Kata]", "[Container]")).unwrap();
+        let mut provider: ccos_crds::CapabilityProvider = serde_saphyr::from_str(&unblocked(PROVIDER)).unwrap();
+        let network = || Some(serde_json::from_value(json!({"outbound": outbound})).unwrap());
+        context.spec.permissions.as_mut().unwrap().network = network();
+        let required = provider.spec.capabilities[0].requires.as_mut().unwrap();
+        required.permissions.as_mut().unwrap().network = network();
+        let found = found(context, provider);
+        let proxy = Some("10.96.7.8:3128".parse().unwrap());
+        step::children(&object, &granted(&object, &found), &found, &cluster(), (&operator(), proxy)).unwrap()
+    };
+    assert_eq!(sysctls(children(json!([]))), None);
+    let there = children(json!([{"host": "a.test", "ports": [{"port": 443}]}]));
+    let policy = there.network_policy.spec.as_ref().unwrap().egress.as_ref().unwrap();
+    let ports: Vec<_> =
+        policy.iter().flat_map(|rule| rule.ports.iter().flatten()).map(|port| port.port.clone()).collect();
+    let canary = i32::from(ccos_profile::egress::CANARY_PORT);
+    assert!(!ports.contains(&Some(IntOrString::Int(canary))), "{ports:?}");
+    let [sysctl] = &sysctls(there).unwrap()[..] else { panic!() };
+    assert_eq!((sysctl.name.as_str(), sysctl.value.as_str()), ("net.ipv4.ip_unprivileged_port_start", "0"));
 }
 
 #[test]

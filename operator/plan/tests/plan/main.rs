@@ -5,6 +5,7 @@
 mod attempts;
 mod children;
 mod contexts;
+mod inbound;
 mod lifecycle;
 mod opening;
 mod policing;

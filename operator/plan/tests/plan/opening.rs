@@ -33,7 +33,7 @@ fn beside(own: &NetworkPolicy, spec: Value) -> Option<String> {
 }
 
 fn own(connects: bool) -> NetworkPolicy {
-    network_policy(&execution(), &operator(), connects)
+    network_policy(&execution(), &operator(), connects, Vec::new())
 }
 
 const UID: &str = "e0e0e0e0-1111-2222-3333-444444444444";

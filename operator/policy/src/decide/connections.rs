@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::required::{INBOUND, OUTBOUND, Required};
+use super::required::{OUTBOUND, Required};
 use crate::decision::{Cause, Denial, FieldPath};
 use crate::isolation::{Isolation, Isolations};
 use crate::pattern::Cidr;
@@ -13,13 +13,14 @@ use crate::permissions::{Outbound, Peer};
 pub const MOST_PORTS: usize = 64;
 
 pub(super) const NO_PROXY: &str = "needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the \
-     chart's values); or write [], which is held: no network at all";
+     chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all";
 pub(super) const IPV6: &str =
     "destinations by IPv6 address can't be held: what the code's network has is IPv4; write a host, or a block of IPv4";
 pub(super) const NO_HOST: &str =
     "127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 no host: neither is reached by the network; remove it";
+pub(super) const IN_THE_POD: &str = "the pod's loopback can't be given other addresses without a capability, which Container has none of; \
+     write a host";
 pub(super) const TOO_MANY_PORTS: &str = "at most 64 different ports can be held; name those that are used";
-pub(super) const INBOUND_RULES: &str = "connections in are not held yet; write [], which is held: none";
 
 /// Denies what can't be held.
 pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isolations, denials: &mut Vec<Denial>) {
@@ -42,18 +43,16 @@ pub(super) fn check(required: &Required, isolation: Isolation, isolations: &Isol
                 Peer::Cidr(block) if is_no_host(&block) => {
                     deny(OUTBOUND.field().index(index), Some(rule.to_string()), NO_HOST, None);
                 }
+                Peer::Cidr(_) if isolation == Isolation::Container => {
+                    let instead = [Isolation::GVisor, Isolation::Kata].into_iter().find(|&other| able(other));
+                    deny(OUTBOUND.field().index(index), Some(rule.to_string()), IN_THE_POD, instead);
+                }
                 Peer::Host(_) | Peer::Cidr(_) => {}
             }
         }
         if has_too_many_ports(outbound.iter()) {
             deny(OUTBOUND.field(), None, TOO_MANY_PORTS, None);
         }
-    }
-    if !(INBOUND.of)(&required.permissions).is_empty() {
-        let required_by = required.required_by(&INBOUND);
-        let advice = INBOUND_RULES.to_owned();
-        let cause = Cause::Unenforceable { value: None, advice, instead: None, required_by };
-        denials.push(Denial::new(INBOUND.field(), cause));
     }
 }
 

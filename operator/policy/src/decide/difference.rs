@@ -8,7 +8,7 @@ use crate::isolation::Isolation;
 use crate::limits::{Amount, LimitKind, Limits};
 use crate::pattern::budget::Budget;
 use crate::pattern::list::Indexed;
-use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange};
+use crate::pattern::{Cidr, HostPattern, List, NamePattern, PathPattern, PortRange, Selectors};
 use crate::permissions::{
     Environment, Filesystem, Inbound, InboundPeer, Ipc, Network, Outbound, Peer, Permissions, ProcessCreation,
     RequiredPermissions, System,
@@ -147,8 +147,7 @@ fn all_outbound(context: &Context, other: &Context) -> List<Outbound> {
 }
 
 fn all_inbound() -> List<Inbound> {
-    // All pods of all namespaces, as selectors are compared.
-    let pods = InboundPeer::Selectors("[{},{}]".to_owned());
+    let pods = InboundPeer::Selectors(Selectors::all());
     let peers = [pods, InboundPeer::Cidr(Cidr::IPV4), InboundPeer::Cidr(Cidr::IPV6)];
     peers.into_iter().map(|from| Inbound { from, ports: vec![PortRange::ALL] }).collect()
 }

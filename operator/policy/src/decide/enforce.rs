@@ -3,6 +3,7 @@
 use super::connections;
 use super::container;
 use super::globs;
+use super::inbound;
 use super::required::{BLOCKED, COMMANDS, EXECUTE, Kind, READ, Required, WRITE};
 use super::sockets;
 use crate::decision::{Cause, Denial};
@@ -43,14 +44,20 @@ const LOADER: &str = "a loader that can be executed runs what was written; use G
 const ISOLATION: &str = "does not hold file, command, process, environment, IPC and limit rules yet";
 
 /// What this release refuses as unenforceable though it can be granted: a field and what to do, for `docs/status.md`.
-pub const UNENFORCED: [(&str, &str); 12] = [
+pub const UNENFORCED: [(&str, &str); 18] = [
     globs::UNENFORCED[0],
     globs::UNENFORCED[1],
     ("requires.permissions.network.outbound where the cluster has no egress proxy", connections::NO_PROXY),
     ("requires.permissions.network.outbound[].cidr of IPv6", connections::IPV6),
     ("requires.permissions.network.outbound[].cidr within 127.0.0.0/8 or 0.0.0.0/8", connections::NO_HOST),
+    ("isolation Container: requires.permissions.network.outbound[].cidr", connections::IN_THE_POD),
     ("requires.permissions.network.outbound with many ports", connections::TOO_MANY_PORTS),
-    ("requires.permissions.network.inbound", connections::INBOUND_RULES),
+    inbound::UNENFORCED[0],
+    inbound::UNENFORCED[1],
+    inbound::UNENFORCED[2],
+    inbound::UNENFORCED[3],
+    inbound::UNENFORCED[4],
+    inbound::UNENFORCED[5],
     sockets::UNENFORCED,
     ("isolation Wasm", ISOLATION),
     super::guest::UNENFORCED,

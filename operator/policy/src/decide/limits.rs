@@ -1,7 +1,7 @@
 //! Limits: what is required against what is granted, and what is in force in the end.
 
 use crate::decision::{Cause, Denial, FieldPath, LimitBound};
-use crate::limits::{Amount, LimitKind, LimitsInForce};
+use crate::limits::{Amount, LimitKind, Limits, LimitsInForce};
 use crate::request::{Capability, Context, Requires};
 
 /// Required limits stay within the capability's, the context's and what is reasonable.
@@ -44,9 +44,15 @@ fn above_context(limit: LimitKind, required: Amount, context: &Context, required
     Some(Cause::Limit { limit, required, granted, bound, required_by })
 }
 
-/// The execution's, else the capability's, else the context's, else the level's: never unlimited.
+/// The execution's, else the capability's, else the context's.
+pub(super) fn named(own: &Requires, capability: Option<&Capability>, context: Option<&Context>) -> Limits {
+    let of_capability = capability.map(|capability| capability.requires.limits).unwrap_or_default();
+    own.limits.or(of_capability).or(context.map(|context| context.limits).unwrap_or_default())
+}
+
+/// Those, else the level's: never unlimited.
 pub(super) fn in_force(own: &Requires, capability: &Capability, context: &Context) -> LimitsInForce {
-    let named = own.limits.or(capability.requires.limits).or(context.limits);
+    let named = named(own, Some(capability), Some(context));
     let mut limits = named.or_default(context.level.default_limits());
     let outbound = own.permissions.outbound.as_ref().or(capability.requires.permissions.outbound.as_ref());
     let inbound = own.permissions.inbound.as_ref().or(capability.requires.permissions.inbound.as_ref());

@@ -1,7 +1,8 @@
 //! Networks: whether each required peer may be reached at each required port.
 //!
 //! Exact, by a finite number of samples: all hosts between two names that patterns mention behave alike, and so do all
-//! addresses between two bounds of blocks. Each sample's ports are then held against the union of its grants'.
+//! addresses between two bounds of blocks. Each sample's ports are then held against the union of its grants'. Selectors of
+//! pods are held against those of all grants that have a port, for each port at which that changes.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +12,7 @@ use crate::decision::{Bound, Cause, Denial, FieldPath, Outside, Why};
 use crate::pattern::budget::{Budget, Exhausted};
 use crate::pattern::host::HostName;
 use crate::pattern::list::Indexed;
-use crate::pattern::{HostPattern, List, PortRange};
+use crate::pattern::{HostPattern, List, PortRange, Selectors};
 use crate::permissions::{Inbound, Outbound, Peer, RequiredPermissions};
 use crate::places::{Place, Placed, Places};
 use crate::request::{Capability, Context, Level};
@@ -97,7 +98,6 @@ impl Rule for Inbound {
 enum Sample {
     Host(HostName),
     Address(IpAddr),
-    Selectors(String),
 }
 
 impl Place<'_> {
@@ -105,10 +105,7 @@ impl Place<'_> {
         match (self, sample) {
             (Self::Host(pattern), Sample::Host(host)) => pattern.matches(host),
             (Self::Cidr(cidr), Sample::Address(address)) => cidr.contains(*address),
-            (Self::Selectors(own), Sample::Selectors(other)) => own == other,
-            (Self::Host(_), Sample::Address(_) | Sample::Selectors(_))
-            | (Self::Cidr(_), Sample::Host(_) | Sample::Selectors(_))
-            | (Self::Selectors(_), Sample::Host(_) | Sample::Address(_)) => false,
+            (Self::Host(_), Sample::Address(_)) | (Self::Cidr(_), Sample::Host(_)) | (Self::Selectors(_), _) => false,
         }
     }
 }
@@ -118,7 +115,6 @@ impl Sample {
         match self {
             Self::Host(host) => format!("{host}:{port}"),
             Self::Address(address) => SocketAddr::new(*address, port).to_string(),
-            Self::Selectors(selectors) => format!("{selectors}:{port}"),
         }
     }
 }
@@ -209,6 +205,13 @@ impl<R: Rule> Held<'_, R> {
             without: near(self.without, place),
         };
         budget.pay(1 + near.len())?;
+        if let Place::Selectors(selectors) = place {
+            return if self.everything {
+                Ok(None)
+            } else {
+                pods_outside(selectors, rule.ports(), &near.granted, budget)
+            };
+        }
         for sample in near.samples(place, budget)? {
             budget.pay(1 + near.len())?;
             if near.without.iter().any(|peer| peer.place().has(&sample)) {
@@ -233,6 +236,40 @@ impl<R: Rule> Held<'_, R> {
     }
 }
 
+/// Some pods at some port that are not granted. What is blocked are addresses, which the runner holds: a selector knows none.
+fn pods_outside<R: Rule>(
+    selectors: &Selectors,
+    ports: &[PortRange],
+    granted: &[&R],
+    budget: &mut Budget,
+) -> Result<Option<Why>, Exhausted> {
+    let bounds = granted
+        .iter()
+        .flat_map(|rule| rule.ports())
+        .flat_map(|range| [Some(range.first()), range.last().checked_add(1)]);
+    let mut starts: BTreeSet<u16> =
+        bounds.flatten().filter(|port| ports.iter().any(|range| has(*range, *port))).collect();
+    starts.extend(ports.iter().map(|range| range.first()));
+    for port in starts {
+        budget.pay(1 + granted.iter().map(|rule| rule.ports().len()).sum::<usize>())?;
+        let at_port = granted.iter().filter(|rule| rule.ports().iter().any(|range| has(*range, port)));
+        let others: Vec<&Selectors> = at_port
+            .filter_map(|rule| match rule.place() {
+                Place::Selectors(selectors) => Some(selectors),
+                Place::Host(_) | Place::Cidr(_) => None,
+            })
+            .collect();
+        if let Some(outside) = selectors.outside(&others, budget)? {
+            return Ok(Some(Why::NotGranted { counterexample: format!("{outside}, port {port}") }));
+        }
+    }
+    Ok(None)
+}
+
+fn has(range: PortRange, port: u16) -> bool {
+    (range.first()..=range.last()).contains(&port)
+}
+
 fn near<'a, T: Indexed<Index = Places>>(list: &'a List<T>, place: Place<'_>) -> Vec<&'a T> {
     let near = list.index().map(|places| places.near(place)).unwrap_or_default();
     near.into_iter().filter_map(|index| list.get(index)).collect()
@@ -250,7 +287,8 @@ impl<R: Rule> Near<'_, R> {
             self.granted.iter().map(|rule| rule.place()).chain(blocked)
         };
         Ok(match place {
-            Place::Selectors(selectors) => vec![Sample::Selectors(selectors.to_owned())],
+            // Not by samples.
+            Place::Selectors(_) => Vec::new(),
             Place::Host(HostPattern::Exact(name)) => vec![Sample::Host(name.clone())],
             Place::Host(HostPattern::Domain(domain)) => {
                 let others = others().filter_map(|other| match other {

@@ -12,6 +12,7 @@ pub mod name;
 pub mod path;
 pub mod port;
 mod prefixes;
+pub mod selector;
 mod trie;
 
 use thiserror::Error;
@@ -22,6 +23,7 @@ pub use list::List;
 pub use name::NamePattern;
 pub use path::{PathPattern, Reach};
 pub use port::PortRange;
+pub use selector::Selectors;
 
 /// A pattern, and what may be in it, in characters: as long as the wire's schema allows.
 pub const MAX_CHARS: usize = 1024;

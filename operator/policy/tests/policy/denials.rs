@@ -49,7 +49,7 @@ fn a_rejection_has_every_reason_in_the_order_in_which_the_decision_looks() {
     isolation "Container": not allowed; allowed: GVisor, Kata
     isolation "Container": the cluster does not have it; use GVisor
     requires.permissions.filesystem.write[0] "/out/*.csv": Container can't hold a glob of what may be written: what is created later would be another file; name each path, such as /out/a.csv; required by weather.fetch of CapabilityProvider "weather"
-    requires.permissions.network.outbound: Container needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the chart's values); or write [], which is held: no network at all; required by weather.fetch of CapabilityProvider "weather"
+    requires.permissions.network.outbound: Container needs the egress proxy, which this cluster has not enabled for it (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all; required by weather.fetch of CapabilityProvider "weather"
     "#);
 }
 
@@ -77,7 +77,7 @@ fn every_reason_that_the_decision_can_give_is_given() {
                 r.environment_read = Some(names(&["A"]));
                 r.environment_write = Some(names(&["A"]));
                 r.inbound = Some(ccos_policy::List::from(vec![ccos_policy::Inbound {
-                    from: ccos_policy::InboundPeer::Selectors("{}".to_owned()),
+                    from: ccos_policy::InboundPeer::Selectors(ccos_policy::Selectors::all()),
                     ports: vec!["1".parse().unwrap()],
                 }]));
             })

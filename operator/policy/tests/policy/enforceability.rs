@@ -1,7 +1,9 @@
 //! What this release can't hold is refused with what to write instead, never accepted and ignored.
 
 use ccos_policy::Reason::*;
-use ccos_policy::{FieldPath, Inbound, InboundPeer, Isolation, List, RequiredPermissions, Unheld, VolumeMount};
+use ccos_policy::{
+    Bytes, FieldPath, Inbound, InboundPeer, Isolation, List, RequiredPermissions, Selectors, Unheld, VolumeMount,
+};
 
 use crate::given::{Case, case, outbounds, path, paths};
 
@@ -171,19 +173,19 @@ const OUTBOUND: &str = "requires.permissions.network.outbound";
 
 #[test]
 fn destinations_by_name_are_held_where_there_is_an_egress_proxy() {
-    let all = [Isolation::GVisor, Isolation::Kata];
+    let all = [Isolation::GVisor, Isolation::Kata, Isolation::Container];
     let case = || connects(&["a.test 443", "*.b.test 80,8000-8010"]);
     for isolation in all {
         let _ = with_proxy(case(), &all).asks(|r| r.isolation = Some(isolation)).admitted();
     }
     case().says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all",
     );
     let _ = case().narrows(|r| r.outbound = Some(List::default())).admitted();
     with_proxy(case(), &[Isolation::Kata]).says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all; use Kata",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all; use Kata",
     );
 }
 
@@ -195,6 +197,14 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
             .needs(|r| r.max_connections = Some(2));
         let _ = with_proxy(case, &[isolation]).asks(|r| r.isolation = Some(isolation)).admitted();
     }
+    // Beside a name, which is held.
+    let in_the_pod =
+        || with_proxy(connects(&["a.test 443", "203.0.113.0/24 5432"]), &[Isolation::GVisor, Isolation::Container]);
+    in_the_pod().asks(|r| r.isolation = Some(Isolation::Container)).says(
+        "requires.permissions.network.outbound[1] \"203.0.113.0/24 port 5432\": the pod's loopback can't be given other addresses \
+         without a capability, which Container has none of; write a host; use GVisor",
+    );
+    let _ = in_the_pod().admitted();
     for block in ["127.0.0.0/8", "127.0.0.1/32", "0.0.0.0/8"] {
         with_proxy(connects(&[&format!("{block} 80")]), &[Isolation::GVisor]).says(&format!(
             "requires.permissions.network.outbound[0] \"{block} port 80\": 127.0.0.0/8 is the code's own loopback, and 0.0.0.0/8 \
@@ -203,7 +213,7 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
     }
     connects(&["203.0.113.0/24 5432"]).says(
         "requires.permissions.network.outbound: GVisor needs the egress proxy, which this cluster has not enabled for it \
-         (egress.enabled in the chart's values); or write [], which is held: no network at all",
+         (egress.enabled in the chart's values; in Container isolations.Container.egress, too); or write [], which is held: no network at all",
     );
     with_proxy(connects(&["203.0.113.0/24 1-65"]), &[Isolation::GVisor]).says(
         "requires.permissions.network.outbound: at most 64 different ports can be held; name those that are used",
@@ -211,7 +221,7 @@ fn destinations_by_address_are_held_like_those_by_name_and_with_the_same_limits(
 }
 
 #[test]
-fn destinations_by_ipv6_address_and_connections_in_are_refused() {
+fn destinations_by_ipv6_address_are_refused() {
     let case = with_proxy(connects(&["a.test 443", "2001:db8::/32 5432"]), &[Isolation::GVisor]);
     case.says(concat!(
         r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": wider than the capability's, e.g. "#,
@@ -219,15 +229,59 @@ fn destinations_by_ipv6_address_and_connections_in_are_refused() {
         r#"requires.permissions.network.outbound[1] "2001:db8::/32 port 5432": destinations by IPv6 address can't be "#,
         "held: what the code's network has is IPv4; write a host, or a block of IPv4",
     ));
-    let inbound: List<Inbound> =
-        [Inbound { from: InboundPeer::Cidr("10.0.0.0/8".parse().unwrap()), ports: vec!["80".parse().unwrap()] }]
-            .into_iter()
-            .collect();
-    let case = requires(|r| r.inbound = Some(inbound.clone()))
+}
+
+/// Requires connections in, which are granted.
+fn visited(from: &str, ports: &[&str]) -> Case {
+    let from = from.parse().map_or_else(|_| InboundPeer::Selectors(Selectors::all()), InboundPeer::Cidr);
+    let ports = ports.iter().map(|range| range.parse().unwrap()).collect();
+    let inbound: List<Inbound> = [Inbound { from, ports }].into_iter().collect();
+    requires(|r| r.inbound = Some(inbound.clone()))
         .needs(|r| r.inbound = Some(inbound.clone()))
-        .grants(|p| p.network.inbound = inbound.clone());
-    with_proxy(case, &[Isolation::GVisor])
-        .says("requires.permissions.network.inbound: connections in are not held yet; write [], which is held: none");
+        .grants(|p| p.network.inbound = inbound.clone())
+}
+
+#[test]
+fn connections_in_are_held_where_the_code_has_a_network_of_its_own() {
+    for isolation in [Isolation::GVisor, Isolation::Kata] {
+        for from in ["10.0.0.0/8", "pods"] {
+            let _ = visited(from, &["80", "8000-8062"]).asks(|r| r.isolation = Some(isolation)).admitted();
+        }
+    }
+    let inbound = "requires.permissions.network.inbound";
+    visited("pods", &["80"])
+        .asks(|r| r.isolation = Some(Isolation::Wasm))
+        .denied_for(&[(Unenforceable, "isolation"), (Unenforceable, inbound)]);
+    visited("2001:db8::/32", &["80"]).says(&format!(
+        "{inbound}[0] \"2001:db8::/32 port 80\": sources by IPv6 address can't be held yet; write a block of IPv4"
+    ));
+    for ports in [&["1-65"][..], &["1-65535"], &["1-64", "1-64", "100"]] {
+        visited("pods", ports)
+            .says(&format!("{inbound}: at most 64 different ports can be held; name those that are used"));
+    }
+    let paced = visited("pods", &["80"]).context(|c| c.limits.network_bytes_per_second = Some(Bytes(1)));
+    paced.denied_for(&[(Unenforceable, inbound)]);
+}
+
+#[test]
+fn a_port_is_connected_to_or_listened_at_and_not_both() {
+    let both = |outbound: &str, inbound: &[&str]| {
+        let rule = crate::given::outbound(outbound);
+        let case = visited("pods", inbound)
+            .grants(|p| p.network.outbound = vec![rule.clone()].into())
+            .needs(|r| r.outbound = Some(vec![rule.clone()].into()));
+        with_proxy(case, &[Isolation::GVisor])
+    };
+    let _ = both("a.test 443", &["8080"]).admitted();
+    for (outbound, inbound) in [
+        ("a.test 443", &["443"][..]),
+        ("a.test 8000-8010", &["8010-8020"]),
+        ("a.test 443", &["53"]),
+        ("a.test 443", &["1-50", "54-60", "54-60", "443"]),
+    ] {
+        both(outbound, inbound).denied_for(&[(Unenforceable, "requires.permissions.network.inbound[0]")]);
+    }
+    let _ = visited("pods", &["53"]).admitted();
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use ccos_policy::Reason::*;
 use ccos_policy::decision::{Cause, Why};
+use ccos_policy::pattern::selector::Ask;
 use ccos_policy::permissions::InboundPeer;
-use ccos_policy::{Decision, Inbound, Level, Outbound, Peer, PortRange, decide};
+use ccos_policy::{Decision, Inbound, Level, Outbound, Peer, PortRange, Selectors, decide};
 use proptest::prelude::*;
 
 use crate::given::{Case, case, outbound, outbounds, peer};
@@ -120,27 +121,27 @@ fn full_grants_all_networks_but_the_blocked() {
 }
 
 #[test]
-fn inbound_is_by_block_or_by_equal_selectors() {
+fn inbound_is_by_block_or_by_selectors_at_the_ports_that_are_granted() {
     let rule = |from: &InboundPeer, ports: &str| Inbound { from: from.clone(), ports: vec![ports.parse().unwrap()] };
     let cidr = InboundPeer::Cidr("10.1.0.0/16".parse().unwrap());
     let wide = InboundPeer::Cidr("10.0.0.0/8".parse().unwrap());
-    let selectors = InboundPeer::Selectors(r#"{"podSelector":{}}"#.to_owned());
-    let other = InboundPeer::Selectors(r#"{"podSelector":{"a":"b"}}"#.to_owned());
-    let granted = vec![rule(&wide, "80-90"), rule(&selectors, "80"), rule(&selectors, "81-90")];
-    let field = "requires.permissions.network.inbound";
+    let pods = InboundPeer::Selectors(selectors(None, "a=x"));
+    let other = InboundPeer::Selectors(selectors(None, "a=y"));
+    let granted = vec![rule(&wide, "80-90"), rule(&pods, "80"), rule(&pods, "81-90")];
     for (required, inside) in [
         (rule(&cidr, "85"), true),
         (rule(&cidr, "91"), false),
-        (rule(&selectors, "80-90"), true),
+        (rule(&pods, "80-90"), true),
+        (rule(&pods, "80-91"), false),
         (rule(&other, "80"), false),
     ] {
         let case = case()
             .grants(|p| p.network.inbound = granted.clone().into())
             .needs(|r| r.inbound = Some(vec![required.clone()].into()));
         if inside {
-            case.denied_for(&[(Unenforceable, field)]);
+            let _ = case.admitted();
         } else {
-            case.denied_for(&[(InboundDenied, "requires.permissions.network.inbound[0]"), (Unenforceable, field)]);
+            case.denied_for(&[(InboundDenied, "requires.permissions.network.inbound[0]")]);
         }
     }
 }
@@ -248,5 +249,166 @@ proptest! {
             }
             Some(Why::TooComplex) => prop_assert!(false, "too complex"),
         }
+    }
+}
+
+fn ask(key: &str, operator: &str, values: &[&str]) -> Ask {
+    Ask { key: key.to_owned(), operator: operator.to_owned(), values: values.iter().map(ToString::to_string).collect() }
+}
+
+/// What is asked of the label `a`, or of `b` where it begins with `b`; `*` is nothing.
+fn selectors(namespaces: Option<&str>, pods: &str) -> Selectors {
+    let asks = |text: &str| -> Vec<Ask> {
+        let one = |text: &str| match text {
+            "b" => ask("b", "Exists", &[]),
+            "a" => ask("a", "Exists", &[]),
+            "!a" => ask("a", "DoesNotExist", &[]),
+            text => {
+                match text.split_once("!=").map(|parts| (parts, "NotIn")).or(text.split_once('=').map(|p| (p, "In"))) {
+                    Some(((key, values), operator)) => ask(key, operator, &values.split('|').collect::<Vec<_>>()),
+                    None => panic!("{text}"),
+                }
+            }
+        };
+        text.split(' ').filter(|text| *text != "*").map(one).collect()
+    };
+    Selectors::new(namespaces.map(asks).as_deref(), &asks(pods)).unwrap()
+}
+
+/// What is required, from which namespaces and pods, and what is granted.
+type Selected<'a> = ((Option<&'a str>, &'a str), &'a [(Option<&'a str>, &'a str)], bool);
+
+#[test]
+fn pods_are_granted_where_each_that_is_selected_is() {
+    let cases: &[Selected] = &[
+        ((None, "a=x"), &[(None, "*")], true),
+        ((None, "*"), &[(None, "a=x")], false),
+        ((None, "a=x b=y"), &[(None, "a=x")], true),
+        ((None, "a=x|y"), &[(None, "a=x"), (None, "a=y|z")], true),
+        ((None, "a=x|y|w"), &[(None, "a=x"), (None, "a=y|z")], false),
+        ((None, "*"), &[(None, "a"), (None, "!a")], true),
+        ((None, "*"), &[(None, "a!=x"), (None, "a=x")], true),
+        ((None, "a"), &[(None, "a!=x")], false),
+        ((None, "a a!=x"), &[(None, "a!=x")], true),
+        // A label that is absent is not in anything.
+        ((None, "!a"), &[(None, "a!=x")], true),
+        ((None, "a!=x|y"), &[(None, "a!=x")], true),
+        ((None, "a!=x"), &[(None, "a!=x|y")], false),
+        ((None, "b"), &[(None, "b a=x"), (None, "b a!=x")], true),
+        ((None, "b=y"), &[(None, "a=x"), (None, "a!=x b=z")], false),
+        // Of its own namespace nothing is known but that it is one.
+        ((None, "*"), &[(Some("*"), "*")], true),
+        ((None, "*"), &[(Some("a=x"), "*"), (Some("a!=x"), "*")], true),
+        ((None, "*"), &[(Some("a=x"), "*")], false),
+        ((Some("*"), "*"), &[(None, "*")], false),
+        ((Some("a=x"), "a=y"), &[(Some("a"), "*")], true),
+        ((Some("a=x"), "a=y"), &[(Some("*"), "a=x"), (Some("a=y"), "*")], false),
+        ((Some("a=x"), "*"), &[], false),
+    ];
+    for (required, granted, inside) in cases {
+        let rule = |(namespaces, pods): &(Option<&str>, &str)| Inbound {
+            from: InboundPeer::Selectors(selectors(*namespaces, pods)),
+            ports: vec!["80".parse().unwrap()],
+        };
+        let case = case()
+            .grants(|p| p.network.inbound = granted.iter().map(rule).collect())
+            .needs(|r| r.inbound = Some(vec![rule(required)].into()));
+        if *inside {
+            let _ = case.admitted();
+        } else {
+            case.denied_for(&[(InboundDenied, "requires.permissions.network.inbound[0]")]);
+        }
+    }
+}
+
+#[test]
+fn a_denial_of_pods_shows_some_that_are_not_granted() {
+    let rule = |pods: &str, ports: &str| Inbound {
+        from: InboundPeer::Selectors(selectors(None, pods)),
+        ports: vec![ports.parse().unwrap()],
+    };
+    case()
+        .grants(|p| p.network.inbound = vec![rule("a=x", "80-90"), rule("a=y", "80")].into())
+        .needs(|r| r.inbound = Some(vec![rule("a=x|y", "80-81")].into()))
+        .says(
+            "requires.permissions.network.inbound[0] \"pods (a in (\"x\", \"y\")) of its namespace ports 80-81\": not granted, \
+             e.g. pods (a=y) of its namespace, port 81; granted: pods (a=x) of its namespace ports 80-90, \
+             pods (a=y) of its namespace port 80; required by weather.fetch of CapabilityProvider \"weather\"",
+        );
+}
+
+#[test]
+fn selectors_that_nobody_can_mean_are_refused() {
+    let error = |asks: &[Ask]| Selectors::new(None, asks).unwrap_err().to_string();
+    for (asks, message) in [
+        (vec![ask("a/b/c", "Exists", &[])], "label \"a/b/c\": expected a key"),
+        (vec![ask("A.b/c", "Exists", &[])], "label \"A.b/c\": expected a key"),
+        (vec![ask("", "Exists", &[])], "expected a key"),
+        (vec![ask("a", "In", &["-x"])], "but found \"-x\""),
+        (vec![ask("a", "In", &[])], "expected values"),
+        (vec![ask("a", "Exists", &["x"])], "expected values"),
+        (vec![ask("a", "Gt", &["1"])], "but found \"Gt\""),
+        (vec![ask("a", "In", &["x"]), ask("a", "NotIn", &["x", "y"])], "contradicts itself"),
+        (vec![ask("a", "Exists", &[]); 17], "but found 17"),
+        (vec![ask("a", "In", &["x"; 33])], "but found 33"),
+    ] {
+        assert!(error(&asks).contains(message), "{asks:?}: {}", error(&asks));
+    }
+    assert!(Selectors::new(None, &[ask("example.com/a", "In", &[""])]).is_ok());
+}
+
+/// A few labels and values, of which all pods are tried.
+fn any_selectors() -> impl Strategy<Value = Selectors> {
+    let ask = (0..2_usize, 0..4_usize, proptest::collection::btree_set(0..3_usize, 1..3)).prop_map(
+        |(key, operator, values)| {
+            let values: Vec<&str> = values.into_iter().map(|value| ["x", "y", "z"][value]).collect();
+            let operator = ["In", "NotIn", "Exists", "DoesNotExist"][operator];
+            ask(["a", "b"][key], operator, if operator.ends_with("In") { &values } else { &[] })
+        },
+    );
+    let asks = || proptest::collection::vec(ask.clone(), 0..3);
+    (proptest::option::of(asks()), asks())
+        .prop_filter_map("contradicts itself", |(namespaces, pods)| Selectors::new(namespaces.as_deref(), &pods).ok())
+}
+
+/// As Kubernetes has it, label by label.
+fn selects(selectors: &Selectors, own: bool, namespace: &[Option<&str>], pod: &[Option<&str>]) -> bool {
+    let has = |labels: &[Option<&str>], ask: &Ask| {
+        let value = labels[usize::from(ask.key == "b")];
+        let listed = value.is_some_and(|value| ask.values.iter().any(|one| one == value));
+        match ask.operator.as_str() {
+            "In" => listed,
+            "NotIn" => !listed,
+            "Exists" => value.is_some(),
+            _ => value.is_none(),
+        }
+    };
+    (own || !selectors.is_own_namespace())
+        && selectors.of_namespaces().iter().all(|ask| has(namespace, ask))
+        && selectors.of_pods().iter().all(|ask| has(pod, ask))
+}
+
+proptest! {
+    #[test]
+    fn pods_are_granted_if_and_only_if_trying_all_of_them_says_so(
+        required in any_selectors(),
+        granted in proptest::collection::vec(any_selectors(), 0..4),
+    ) {
+        // A value that nobody mentions stands for all such.
+        let values = [None, Some("x"), Some("y"), Some("z"), Some("other")];
+        let labels: Vec<[Option<&str>; 2]> =
+            values.iter().flat_map(|a| values.iter().map(|b| [*a, *b])).collect();
+        let outside = [true, false].into_iter().any(|own| labels.iter().any(|namespace| labels.iter().any(|pod| {
+            selects(&required, own, namespace, pod) && !granted.iter().any(|one| selects(one, own, namespace, pod))
+        })));
+        let rule = |from: &Selectors| Inbound {
+            from: InboundPeer::Selectors(from.clone()),
+            ports: vec!["80".parse().unwrap()],
+        };
+        let case = case()
+            .grants(|p| p.network.inbound = granted.iter().map(rule).collect())
+            .needs(|r| r.inbound = Some(vec![rule(&required)].into()));
+        let denied = matches!(decide(&case.request, &case.snapshot), Decision::Denied(_));
+        prop_assert_eq!(denied, outside, "{} within {:?}", required, granted);
     }
 }

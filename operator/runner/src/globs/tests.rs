@@ -34,6 +34,7 @@ fn request(globs: Globs, image_root: &str, volumes: &[&str]) -> Request {
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         egress: None,
+        inbound: None,
         input: String::new(),
         cpu_time: Duration::from_secs(1),
         wall_time: Duration::from_secs(1),

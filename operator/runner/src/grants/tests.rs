@@ -76,6 +76,7 @@ fn profile(lists: &[(&str, &[&str])], command: &str, volumes: &[&str]) -> Profil
             cpu_millis: None,
         },
         egress: None,
+        inbound: None,
         report: None,
     }
 }

@@ -5,14 +5,15 @@
 
 use std::ffi::CString;
 use std::fmt;
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, open, openat, unlink};
 use rustix::io::{Errno, write};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, sendto, socket_with,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, listen, recv, send, sendto,
+    socket_with,
 };
 
 use super::linux::{fork, last};
@@ -20,6 +21,9 @@ use crate::path::AbsolutePath;
 
 /// For an answer: a busy node takes seconds to start a thread.
 const ANSWER_SECONDS: i64 = 10;
+
+/// Any port of the pod's loopback.
+const LOOPBACK: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
 /// Something that must fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,18 @@ pub enum Attempt {
     Connect(SocketAddr),
     /// A connection to a port of one's own loopback at which nobody listens.
     ConnectClosed(SocketAddr),
+    /// A connection from the pod's own network, to a port that is not granted.
+    ConnectHere(SocketAddr),
+    /// The same, with what is to be sent: by a call that Landlock does not see.
+    FastOpen(SocketAddr),
+    /// A port of one's own, in the pod's network.
+    BindHere,
+    /// Being connected to there.
+    Listen,
+    /// A connection by several ways, which Landlock does not take for TCP.
+    MultipathSocket,
+    /// Any protocol.
+    RawSocket,
     /// A packet.
     Send(SocketAddr),
     /// Raw packets, below any address.
@@ -64,15 +80,17 @@ impl Attempt {
             Self::Open(_) => &[Errno::NOENT, Errno::ACCESS, Errno::NOTDIR, Errno::PERM, Errno::LOOP],
             // By a read-only mount, or by Landlock.
             Self::Create(_) => &[Errno::ROFS, Errno::ACCESS],
-            Self::Execute(_) => &[Errno::ACCESS],
+            Self::Execute(_) | Self::ConnectHere(_) | Self::BindHere => &[Errno::ACCESS],
             Self::MapCode(_) => &[Errno::PERM, Errno::ACCESS],
             // By a network that leads nowhere, or without any kind of socket.
             Self::Connect(_) | Self::Send(_) => &[Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::AFNOSUPPORT],
             Self::ConnectClosed(_) => &[Errno::CONNREFUSED],
-            Self::PacketSocket => &[Errno::AFNOSUPPORT],
+            Self::PacketSocket | Self::MultipathSocket | Self::RawSocket => &[Errno::AFNOSUPPORT],
             // In a namespace where it isn't, or by a filter.
             Self::SharedMemory(_) => &[Errno::NOENT, Errno::PERM],
             Self::AnonymousFile
+            | Self::FastOpen(_)
+            | Self::Listen
             | Self::NewUserNamespace
             | Self::Mount(_)
             | Self::Fork
@@ -105,12 +123,21 @@ impl Attempt {
                 answer
             }
             Self::AnonymousFile => rustix::fs::memfd_create("probe", rustix::fs::MemfdFlags::CLOEXEC).map(drop),
-            Self::Connect(to) => connect(socket(family(to), SocketType::STREAM)?, to),
+            Self::Connect(to) | Self::ConnectHere(to) => connect(socket(family(to), SocketType::STREAM)?, to),
             // Blocking: on a loopback there is no waiting.
             Self::ConnectClosed(to) => {
                 connect(socket_with(family(to), SocketType::STREAM, SocketFlags::CLOEXEC, None)?, to)
             }
             Self::Send(to) => sendto(socket(family(to), SocketType::DGRAM)?, b"ccos", SendFlags::empty(), to).map(drop),
+            Self::FastOpen(to) => {
+                let flags = SendFlags::from_bits_retain(libc::MSG_FASTOPEN.unsigned_abs());
+                sendto(socket(family(to), SocketType::STREAM)?, b"ccos", flags, to).map(drop)
+            }
+            Self::BindHere => bind(socket(AddressFamily::INET, SocketType::STREAM)?, &LOOPBACK),
+            // Without a port of its own: the kernel would choose one.
+            Self::Listen => listen(socket(AddressFamily::INET, SocketType::STREAM)?, 1),
+            Self::MultipathSocket => numbered(libc::SOCK_STREAM, libc::IPPROTO_MPTCP),
+            Self::RawSocket => numbered(libc::SOCK_RAW, libc::IPPROTO_RAW),
             Self::PacketSocket => socket(AddressFamily::PACKET, SocketType::RAW).map(drop),
             Self::SharedMemory(key) => {
                 // SAFETY: shmget takes no pointers.
@@ -195,6 +222,16 @@ fn socket(family: AddressFamily, kind: SocketType) -> Result<std::os::fd::OwnedF
     socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
 }
 
+/// One of IPv4.
+fn numbered(kind: i32, protocol: i32) -> Result<(), Errno> {
+    // SAFETY: socket takes no pointers.
+    let socket = last(i64::from(unsafe { libc::socket(libc::AF_INET, kind | libc::SOCK_CLOEXEC, protocol) }))?;
+    let socket = i32::try_from(socket).map_err(|_| Errno::OVERFLOW)?;
+    // SAFETY: it was just made, and nothing else has it.
+    drop(unsafe { OwnedFd::from_raw_fd(socket) });
+    Ok(())
+}
+
 fn family(address: &SocketAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
 }
@@ -209,6 +246,12 @@ impl fmt::Display for Attempt {
             Self::AnonymousFile => f.write_str("memfd_create"),
             Self::Connect(to) | Self::ConnectClosed(to) => write!(f, "connect to {to}"),
             Self::Send(to) => write!(f, "send to {to}"),
+            Self::ConnectHere(to) => write!(f, "connect to {to}, a port that is not granted"),
+            Self::FastOpen(to) => write!(f, "send to {to} what opens a connection"),
+            Self::BindHere => f.write_str("a port of its own"),
+            Self::Listen => f.write_str("listen"),
+            Self::MultipathSocket => f.write_str("multipath socket"),
+            Self::RawSocket => f.write_str("raw socket"),
             Self::PacketSocket => f.write_str("packet socket"),
             Self::SharedMemory(key) => write!(f, "shared memory {key:#x}"),
             Self::NewUserNamespace => f.write_str("unshare user namespace"),

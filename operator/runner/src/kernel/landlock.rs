@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::fs::{Mode, OFlags, open};
@@ -50,6 +50,12 @@ impl Linux {
         let rights = if *is_folder { all } else { all & AccessFs::from_file(RIGHTS) };
         let ruleset = self.ruleset.take().ok_or(Errno::BADF)?;
         self.ruleset = Some(ruleset.add_rule(PathBeneath::new(at, rights)).map_err(|_| errno())?);
+        Ok(())
+    }
+
+    pub(super) fn allow_connect(&mut self, port: u16) -> Result<(), Errno> {
+        let ruleset = self.ruleset.take().ok_or(Errno::BADF)?;
+        self.ruleset = Some(ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp)).map_err(|_| errno())?);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ pub struct Linux {
 }
 
 /// The result of a system call that libc reports in `errno`.
-pub(super) fn last(answer: i64) -> Result<i64, Errno> {
+pub(crate) fn last(answer: i64) -> Result<i64, Errno> {
     if answer < 0 {
         Err(std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
     } else {
@@ -71,9 +71,9 @@ impl Kernel for Linux {
             Call::HostName(name) => rustix::system::sethostname(name.as_bytes()),
             Call::LoopbackUp => loopback_up(),
             Call::Loopback(address) => loopback::add(*address),
-            Call::Listen { ports, to } => {
+            Call::Listen { ports, to, from } => {
                 // SAFETY: the pair stays open until this process closes all that it does not need, which is later.
-                sockets::open_and_send(ports, unsafe { BorrowedFd::borrow_raw(*to) })
+                sockets::open_and_send(ports, unsafe { BorrowedFd::borrow_raw(*to) }, *from)
             }
             Call::PrivateMounts => mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
             Call::MountView { at, bytes } => {
@@ -130,6 +130,7 @@ impl Kernel for Linux {
             Call::Input { at, text } => write_input(at, text),
             Call::Handle => self.handle(),
             Call::Allow(grant) => self.allow(grant),
+            Call::AllowConnect(port) => self.allow_connect(*port),
             Call::Restrict => self.restrict(),
             Call::Filter { program, .. } => {
                 seccompiler::apply_filter(program).map_err(|_| last(-1).err().unwrap_or(Errno::INVAL))

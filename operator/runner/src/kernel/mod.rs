@@ -22,6 +22,7 @@ use seccompiler::BpfProgram;
 
 pub use attempt::Attempt;
 pub use landlock::landlock_abi;
+pub(crate) use linux::last;
 pub use linux::{Linux, fork, fork_into};
 
 use crate::grants::Grant;
@@ -86,6 +87,8 @@ pub enum Call {
         ports: Vec<u16>,
         /// A socket of a pair.
         to: i32,
+        /// From where connections come.
+        from: Reach,
     },
     /// Keeps mounts from spreading to other namespaces.
     PrivateMounts,
@@ -150,6 +153,8 @@ pub enum Call {
         /// All of it.
         text: String,
     },
+    /// TCP to this port stays allowed, at whatever address.
+    AllowConnect(u16),
     /// From [`Call::Restrict`] on, nothing of files, TCP, signals and abstract sockets is allowed but what is said next.
     Handle,
     /// What stays allowed.
@@ -163,6 +168,15 @@ pub enum Call {
         /// The filter.
         program: BpfProgram,
     },
+}
+
+/// From where a socket is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From all of the network namespace, where nobody else is in it.
+    Everyone,
+    /// By the loopback only: the pod's network has other ways in.
+    Pod,
 }
 
 /// The kernel, or a test's idea of it.
@@ -217,7 +231,14 @@ impl fmt::Display for Call {
             Self::HostName(name) => write!(f, "host name {name}"),
             Self::LoopbackUp => f.write_str("lo up"),
             Self::Loopback(Address { address, prefix }) => write!(f, "lo has {address}/{prefix}"),
-            Self::Listen { ports, .. } => write!(f, "listen for names and on {} ports, hand out", ports.len()),
+            Self::Listen { ports, from, .. } => {
+                let from = match from {
+                    Reach::Everyone => "",
+                    Reach::Pod => " of this pod alone",
+                };
+                write!(f, "listen for names and on {} ports{from}, hand out", ports.len())
+            }
+            Self::AllowConnect(port) => write!(f, "landlock allows tcp to port {port}"),
             Self::PrivateMounts => f.write_str("private mounts"),
             Self::MountView { at, bytes } => write!(f, "mount view {at} {bytes} bytes"),
             Self::MountScratch { bytes } => write!(f, "mount scratch {bytes} bytes"),

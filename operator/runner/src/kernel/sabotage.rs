@@ -76,7 +76,7 @@ impl<K: Kernel> Sabotaged<K> {
             | ("capabilities", Call::DropCapabilities | Call::DropBounding | Call::ClearAmbient)
             | ("filters", Call::Filter { .. })
             | ("init" | "hide", Call::Hide)
-            | ("landlock", Call::Handle | Call::Allow(_) | Call::Restrict)
+            | ("landlock", Call::Handle | Call::Allow(_) | Call::AllowConnect(_) | Call::Restrict)
             | ("pin", Call::Build(Step::Pin { .. })) => None,
             ("blocked", Call::Build(Step::Cover { at })) if at.as_str() != "/proc/1" => None,
             ("init", Call::Build(Step::Cover { at })) if at.as_str() == "/proc/1" => None,

@@ -12,6 +12,8 @@ mod limits;
 mod namespaces;
 pub mod syscalls;
 
+use std::net::SocketAddr;
+
 use ccos_profile::End;
 use rustix::io::Errno;
 use seccompiler::BpfProgram;
@@ -22,7 +24,7 @@ pub use namespaces::NAMESPACES;
 
 use self::syscalls::Namespaces;
 use crate::grants::Grant;
-use crate::kernel::{Call, Kernel};
+use crate::kernel::{Call, Kernel, Reach};
 use crate::path::AbsolutePath;
 use crate::relay::blocks::Address;
 use crate::view::Step;
@@ -81,7 +83,20 @@ pub enum Isolation {
         input: AbsolutePath,
         /// All of it.
         text: String,
+        /// What of the relay is opened beside the workload; `None`: the workload has no network.
+        relay: Option<Beside>,
     },
+}
+
+/// What of the relay is in the pod's network namespace, where the workload is, too.
+#[derive(Debug)]
+pub struct Beside {
+    /// What is listened on, for connections from this very pod.
+    pub ports: Vec<u16>,
+    /// The socket over which listeners are handed out.
+    pub to: i32,
+    /// The proxy, by which it is seen that the pod's network policy holds.
+    pub proxy: SocketAddr,
 }
 
 /// What of the relay is in the workload's network namespace.
@@ -110,6 +125,8 @@ pub struct Confinement {
     pub working_dir: AbsolutePath,
     /// What Landlock allows; nothing where a view says what there is.
     pub landlock: Option<Vec<Grant>>,
+    /// Ports that Landlock allows to connect to.
+    pub connects: Vec<u16>,
     /// From [`syscalls::compile`], in this order.
     pub filters: Vec<(&'static str, BpfProgram)>,
 }
@@ -150,13 +167,17 @@ pub fn isolate(kernel: &mut dyn Kernel, isolation: &Isolation) -> Result<(), Loc
             // While a port below 1024 may be listened on, and before anybody else is here who could.
             if let Some(Inside { addresses, ports, to }) = relay {
                 run(kernel, addresses.iter().map(|address| Call::Loopback(*address)))?;
-                run(kernel, [Call::Listen { ports: ports.clone(), to: *to }])?;
+                run(kernel, [Call::Listen { ports: ports.clone(), to: *to, from: Reach::Everyone }])?;
             }
             run(kernel, files::enter_view(*disk_bytes, steps))
         }
         // First: an orphan that goes past the init is in nobody's sum.
-        Isolation::Pod { input, text } => {
-            run(kernel, [Call::Subreaper, Call::Input { at: input.clone(), text: text.clone() }])
+        Isolation::Pod { input, text, relay } => {
+            run(kernel, [Call::Subreaper, Call::Input { at: input.clone(), text: text.clone() }])?;
+            // Before anybody else is here who could listen there.
+            let listen =
+                |Beside { ports, to, .. }: &Beside| Call::Listen { ports: ports.clone(), to: *to, from: Reach::Pod };
+            run(kernel, relay.as_ref().map(listen))
         }
     }
 }
@@ -177,7 +198,8 @@ pub fn renounce(kernel: &mut dyn Kernel, namespaces: Namespaces, but: Vec<i32>) 
 /// # Errors
 /// [`LockdownError`]: the process must end.
 pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Confined, LockdownError> {
-    let Confinement { input, outputs: (output, error), setup, limits, working_dir, landlock, filters } = confinement;
+    let Confinement { input, outputs: (output, error), setup, limits, working_dir, landlock, connects, filters } =
+        confinement;
     run(
         kernel,
         [
@@ -194,11 +216,15 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
     // In the view, and with no right that the workload won't have in it but capabilities, which open no folder here:
     // none of its files belongs to anybody else who is mapped.
     run(kernel, [Call::EnterFolder(working_dir), Call::Hide, Call::NoNewPrivileges])?;
-    drop_capabilities(kernel, if landlock.is_some() { Namespaces::Pod } else { Namespaces::Own })?;
+    drop_capabilities(
+        kernel,
+        if landlock.is_some() { Namespaces::Pod { connects: !connects.is_empty() } } else { Namespaces::Own },
+    )?;
     // After the folder was entered and the input opened, and before the filters, which count on it.
     if let Some(grants) = landlock {
         run(kernel, [Call::Handle])?;
         run(kernel, grants.into_iter().map(Call::Allow))?;
+        run(kernel, connects.into_iter().map(Call::AllowConnect))?;
         run(kernel, [Call::Restrict])?;
     }
     // Last: they refuse what the steps above do.
@@ -211,7 +237,7 @@ pub fn lock_down(kernel: &mut dyn Kernel, confinement: Confinement) -> Result<Co
 fn drop_capabilities(kernel: &mut dyn Kernel, namespaces: Namespaces) -> Result<(), LockdownError> {
     match namespaces {
         Namespaces::Own => run(kernel, [Call::DropBounding])?,
-        Namespaces::Pod => {}
+        Namespaces::Pod { .. } => {}
     }
     run(kernel, [Call::ClearAmbient, Call::DropCapabilities])
 }

@@ -36,6 +36,10 @@ pub enum When {
     Is(u8, u64),
     /// The bits `.1` of argument `.0` are `.2`.
     Masked(u8, u64, u64),
+    /// The bits `.1` of argument `.0`, the lowest ones, are none of `.2`.
+    MaskedIsNot(u8, u64, &'static [u64]),
+    /// Argument `.0` is `.1`, and argument `.2` is `.3`.
+    IsBoth(u8, u64, u8, u64),
     /// Argument `.0` is none of `.1`.
     IsNot(u8, &'static [u64]),
     /// Argument `.0` is `.1`, and argument `.2` is not `.3`.
@@ -97,6 +101,9 @@ const SIOCSPGRP: u64 = 0x8902;
 /// linux/ioprio.h.
 const IOPRIO_WHO_PROCESS: u64 = 1;
 
+/// linux/tcp.h.
+const TCP_ULP: u64 = 31;
+
 /// What of a socket's type is no flag (linux/net.h).
 const SOCKET_TYPE: u64 = 0xf;
 
@@ -144,9 +151,28 @@ pub const IN_NAMESPACES: &[SyscallRule] = rules! {
         SYS_socket if When::IsButNot(0, libc::AF_NETLINK as u64, 2, libc::NETLINK_ROUTE as u64) => AddressFamily;
 };
 
+/// Denied in the pod's namespaces where nothing may be connected to.
+pub const WITHOUT_NETWORK: &[SyscallRule] = rules! {
+    "the network is the pod's, and Landlock lets sockets that are files through": SYS_socket => AddressFamily;
+};
+
+/// Denied in the pod's namespaces where the relay may be connected to.
+pub const BESIDE_THE_RELAY: &[SyscallRule] = rules! {
+    "the relay takes TCP and answers names by UDP; what else there is Landlock does not hold (linux/mptcp.h: a way to TCP past it)":
+        SYS_socket if When::IsNot(0, &[libc::AF_INET as u64]),
+        SYS_socket if When::MaskedIsNot(1, SOCKET_TYPE, &[libc::SOCK_STREAM as u64, libc::SOCK_DGRAM as u64]),
+        SYS_socket if When::IsNot(2, &[0, libc::IPPROTO_TCP as u64, libc::IPPROTO_UDP as u64]) => AddressFamily;
+    "connects without connect(2), and so without Landlock":
+        SYS_sendto if When::AnyBit(3, libc::MSG_FASTOPEN as u64),
+        SYS_sendmsg if When::AnyBit(2, libc::MSG_FASTOPEN as u64),
+        SYS_sendmmsg if When::AnyBit(3, libc::MSG_FASTOPEN as u64) => Perm;
+    "makes of a TCP socket one of another kind":
+        SYS_setsockopt if When::IsBoth(1, libc::IPPROTO_TCP as u64, 2, TCP_ULP) => Perm;
+    "nothing comes in; without bind(2) the kernel chooses a port, and asks no Landlock": SYS_listen => Perm;
+};
+
 /// Denied in the pod's namespaces.
 pub const IN_THE_POD: &[SyscallRule] = rules! {
-    "the network is the pod's, and Landlock lets sockets that are files through": SYS_socket => AddressFamily;
     "a pair of streams leads nowhere else; datagrams can be sent to any name":
         SYS_socketpair if When::IsNot(0, &[libc::AF_UNIX as u64]),
         SYS_socketpair if When::Masked(1, SOCKET_TYPE, libc::SOCK_DGRAM as u64),
@@ -194,7 +220,10 @@ pub enum Namespaces {
     /// Its own, with the init as their process 1.
     Own,
     /// The pod's, with the runner as process 1.
-    Pod,
+    Pod {
+        /// Whether the relay beside it may be connected to.
+        connects: bool,
+    },
 }
 
 /// Compiles the filters, in the order in which they are installed.
@@ -209,9 +238,10 @@ pub fn compile(
         ProcessCreation::Allowed => &[],
         ProcessCreation::Denied => PROCESS_CREATION,
     };
-    let inside = match namespaces {
-        Namespaces::Own => IN_NAMESPACES,
-        Namespaces::Pod => IN_THE_POD,
+    let (inside, network): (&[SyscallRule], &[SyscallRule]) = match namespaces {
+        Namespaces::Own => (IN_NAMESPACES, &[]),
+        Namespaces::Pod { connects: false } => (IN_THE_POD, WITHOUT_NETWORK),
+        Namespaces::Pod { connects: true } => (IN_THE_POD, BESIDE_THE_RELAY),
     };
     let named = |syscall| SyscallRule {
         syscall,
@@ -228,6 +258,7 @@ pub fn compile(
         ALWAYS
             .iter()
             .chain(inside)
+            .chain(network)
             .chain(denied)
             .chain(&unnamed)
             .chain(&first)
@@ -288,6 +319,14 @@ fn conditions(when: When) -> Result<Vec<SeccompRule>, BackendError> {
         When::Masked(argument, mask, value) => {
             vec![SeccompRule::new(vec![condition(argument, SeccompCmpOp::MaskedEq(mask), value)?])?]
         }
+        When::MaskedIsNot(argument, mask, allowed) => (0..=mask)
+            .filter(|value| !allowed.contains(value))
+            .map(|value| SeccompRule::new(vec![condition(argument, SeccompCmpOp::MaskedEq(mask), value)?]))
+            .collect::<Result<_, _>>()?,
+        When::IsBoth(first, value, second, other) => vec![SeccompRule::new(vec![
+            condition(first, SeccompCmpOp::Eq, value)?,
+            condition(second, SeccompCmpOp::Eq, other)?,
+        ])?],
         When::IsNot(argument, values) => {
             let all = values.iter().map(|value| condition(argument, SeccompCmpOp::Ne, *value));
             vec![SeccompRule::new(all.collect::<Result<_, _>>()?)?]
@@ -319,7 +358,7 @@ mod tests {
 
     #[test]
     fn every_syscall_has_one_answer() {
-        for rules in [ALWAYS, PROCESS_CREATION, IN_NAMESPACES, IN_THE_POD, &about(1)] {
+        for rules in [ALWAYS, PROCESS_CREATION, IN_NAMESPACES, IN_THE_POD, BESIDE_THE_RELAY, &about(1)] {
             let mut answers = BTreeMap::new();
             for rule in rules {
                 assert_eq!(*answers.entry(rule.syscall).or_insert(rule.answer), rule.answer, "{}", rule.name);
@@ -330,9 +369,12 @@ mod tests {
     /// A rule without conditions beside one with some would be lost: seccompiler takes an empty list for "always".
     #[test]
     fn what_is_always_denied_has_no_other_rule() {
-        for inside in [IN_NAMESPACES, IN_THE_POD] {
+        for (inside, network) in
+            [(IN_NAMESPACES, &[][..]), (IN_THE_POD, WITHOUT_NETWORK), (IN_THE_POD, BESIDE_THE_RELAY)]
+        {
             let first = about(1);
-            let all: Vec<_> = ALWAYS.iter().chain(inside).chain(PROCESS_CREATION).chain(&first).collect();
+            let all: Vec<_> =
+                ALWAYS.iter().chain(inside).chain(network).chain(PROCESS_CREATION).chain(&first).collect();
             for always in all.iter().filter(|rule| rule.when == When::Always) {
                 assert_eq!(all.iter().filter(|rule| rule.syscall == always.syscall).count(), 1, "{}", always.name);
             }

@@ -32,11 +32,12 @@ fn confinement() -> Confinement {
         limits: vec![Limit { resource: Resource::CpuSeconds, soft: 60, hard: 61 }],
         working_dir: path("/"),
         landlock: None,
+        connects: Vec::new(),
         filters: syscalls::compile(ProcessCreation::Denied, Namespaces::Own).unwrap(),
     }
 }
 
-fn in_pod() -> (Isolation, Confinement) {
+fn in_pod(connects: bool) -> (Isolation, Confinement) {
     let grant = |at: &str, is_folder, right| Grant {
         source: Source { root: "/".to_owned(), path: path(at) },
         is_folder,
@@ -50,10 +51,13 @@ fn in_pod() -> (Isolation, Confinement) {
         grant("/app/run", false, Right::Execute),
         grant("/data", true, Right::Write),
     ];
-    let mut filters = syscalls::compile(ProcessCreation::Denied, Namespaces::Pod).unwrap();
+    let mut filters = syscalls::compile(ProcessCreation::Denied, Namespaces::Pod { connects }).unwrap();
     filters.push(syscalls::guard(&[1, 7]).unwrap());
-    let isolation = Isolation::Pod { input: path("/run/ccos/input.json"), text: "{}".to_owned() };
-    (isolation, Confinement { landlock: Some(landlock), filters, ..confinement() })
+    let relay = Beside { ports: vec![443], to: 11, proxy: "10.96.0.9:3128".parse().unwrap() };
+    let relay = connects.then_some(relay);
+    let isolation = Isolation::Pod { input: path("/run/ccos/input.json"), text: "{}".to_owned(), relay };
+    let connects = if connects { vec![53, 443] } else { Vec::new() };
+    (isolation, Confinement { landlock: Some(landlock), connects, filters, ..confinement() })
 }
 
 /// The order is the specification: whoever changes it argues for it.
@@ -68,22 +72,27 @@ fn the_order_is_the_one_that_is_written_down() {
 
 #[test]
 fn the_order_in_the_pod_is_the_one_that_is_written_down() {
-    let mut kernel = Recorder::default();
-    let (isolation, confinement) = in_pod();
-    shelter(&mut kernel).unwrap();
-    kernel.log.push("fork".to_owned());
-    isolate(&mut kernel, &isolation).unwrap();
-    kernel.log.push("fork".to_owned());
-    let _: Confined = lock_down(&mut kernel, confinement).unwrap();
-    assert_eq!(kernel.log.join("\n") + "\n", include_str!("order-in-pod.txt"));
+    for (connects, order) in
+        [(false, include_str!("order-in-pod.txt")), (true, include_str!("order-beside-the-relay.txt"))]
+    {
+        let mut kernel = Recorder::default();
+        let (isolation, confinement) = in_pod(connects);
+        shelter(&mut kernel).unwrap();
+        kernel.log.push("fork".to_owned());
+        isolate(&mut kernel, &isolation).unwrap();
+        kernel.log.push("fork".to_owned());
+        let _: Confined = lock_down(&mut kernel, confinement).unwrap();
+        assert_eq!(kernel.log.join("\n") + "\n", order);
+    }
 }
 
 #[test]
 fn landlock_that_fails_is_the_last_step() {
-    let landlock = include_str!("order-in-pod.txt").lines().filter(|call| call.starts_with("landlock"));
-    for call in landlock.chain(["reaps orphans", "input /run/ccos/input.json (2 bytes)"]) {
+    let landlock = include_str!("order-beside-the-relay.txt").lines().filter(|call| call.starts_with("landlock"));
+    let listen = "listen for names and on 1 ports of this pod alone, hand out";
+    for call in landlock.chain(["reaps orphans", "input /run/ccos/input.json (2 bytes)", listen]) {
         let mut kernel = Recorder { fails: Some(call.to_owned()), ..Recorder::default() };
-        let (isolation, confinement) = in_pod();
+        let (isolation, confinement) = in_pod(true);
         let failed = isolate(&mut kernel, &isolation).and_then(|()| lock_down(&mut kernel, confinement)).unwrap_err();
         assert_eq!(failed, LockdownError::Step { call: call.to_owned(), errno: Errno::PERM });
         assert_eq!(kernel.log.last().unwrap(), call);

@@ -1,9 +1,13 @@
 //! The proof where the namespaces are the pod's, and Landlock takes the place of the view.
 
-use super::{COMMANDS, ConfinementFailed, DISK, FILES, IPC, PAGE, PROBE_FILE, Probes, Prover, equal};
+use super::fence::Fenced;
+use super::{
+    COMMANDS, ConfinementFailed, DISK, FILES, IPC, NAMES, NETWORK, Outbound, PAGE, PROBE_FILE, Probes, Prover, equal,
+};
 use crate::kernel::Attempt;
 use crate::path::AbsolutePath;
 use ccos_profile::{mechanism, place};
+use std::net::SocketAddr;
 
 /// What of a process of the runner is its own.
 const INSIDE: [&str; 6] = ["environ", "mem", "maps", "fd", "root", "cwd"];
@@ -17,6 +21,8 @@ pub struct PodProbes {
     pub filters: usize,
     /// Whether scratch space may be written.
     pub is_scratch_writable: bool,
+    /// What was seen of the network policy, where the workload may use the pod's network.
+    pub fenced: Option<Fenced>,
 }
 
 /// How many seccomp filters a process has, by its `/proc/PID/status`.
@@ -37,7 +43,10 @@ impl Prover<'_> {
         self.refused(COMMANDS, &Attempt::Execute(AbsolutePath::literal(PROBE_FILE).at(&probes.scratch)))?;
         self.refused(COMMANDS, &Attempt::AnonymousFile)?;
         self.proven(mechanism::COMMANDS);
-        self.network(&probes.outside)?;
+        match &probes.outbound {
+            None => self.network(&probes.outside)?,
+            Some(outbound) => self.relayed(&probes.outside, outbound, pod.fenced)?,
+        }
         self.processes(probes.process_creation)?;
         self.environment(probes)?;
         for attempt in [
@@ -55,6 +64,32 @@ impl Prover<'_> {
         equal(DISK, "scratch space is at most what is granted", "true", &(1..=most).contains(&total).to_string())?;
         self.proven(mechanism::DISK);
         self.child_of(pod.init)
+    }
+
+    /// The workload has the pod's network, and of that TCP to ports that are granted. That those lead nowhere but to the relay is the
+    /// network policy's: it was seen to hold.
+    fn relayed(
+        &mut self,
+        outside: &[SocketAddr],
+        Outbound { named, closed }: &Outbound,
+        fenced: Option<Fenced>,
+    ) -> Result<(), ConfinementFailed> {
+        equal(NAMES, "the network policy is in force", "true", &fenced.is_some().to_string())?;
+        for address in outside.iter().map(|address| SocketAddr::new(address.ip(), closed.port())).chain([*closed]) {
+            self.refused(NETWORK, &Attempt::ConnectHere(address))?;
+        }
+        for attempt in [
+            Attempt::FastOpen(*closed),
+            Attempt::BindHere,
+            Attempt::Listen,
+            Attempt::MultipathSocket,
+            Attempt::RawSocket,
+            Attempt::PacketSocket,
+        ] {
+            self.refused(NETWORK, &attempt)?;
+        }
+        self.proven(mechanism::NETWORK);
+        self.names(named.as_ref())
     }
 
     fn files_by_landlock(&mut self, probes: &Probes, pod: &PodProbes) -> Result<(), ConfinementFailed> {

@@ -60,6 +60,7 @@ fn tried(mut kernel: Recorder, probes: &Probes) -> (Result<Vec<Proof>, Confineme
         limits,
         working_dir,
         landlock: None,
+        connects: Vec::new(),
         filters: Vec::new(),
     };
     let confined = lock_down(&mut kernel, confinement).unwrap();
@@ -188,7 +189,8 @@ fn what_reads_back_differently_is_named() {
 }
 
 fn in_pod() -> Probes {
-    Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true }), ..probes() }
+    let fenced = Some(fence::Fenced::for_test());
+    Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true, fenced }), ..probes() }
 }
 
 fn held_in_pod() -> Recorder {
@@ -202,7 +204,7 @@ fn the_same_is_proven_in_the_pod_by_other_mechanisms() {
     let fields: Vec<_> = proofs.iter().map(|proof| proof.field.as_str()).collect();
     assert_eq!(
         fields,
-        [FILES, COMMANDS, NETWORK, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
+        [FILES, COMMANDS, NETWORK, NAMES, PROCESSES, ENVIRONMENT, IPC, DESCRIPTORS, THREADS, CPU_TIME, DISK, WALL_TIME]
     );
     assert_eq!(proofs[0].mechanism, "Landlock");
 }
@@ -229,8 +231,11 @@ fn what_reads_back_differently_in_the_pod_is_named() {
     let one_less = Recorder { status: format!("{STATUS}Seccomp_filters:\t5\n"), ..held() };
     let none = Recorder { status: STATUS.to_owned(), ..held() };
     let scratch_bytes = 1 << 20;
+    let fenced = Some(fence::Fenced::for_test());
     let visible = Recorder { owner: 1000, ..held_in_pod() };
-    let other = Probes { pod: Some(PodProbes { init: 9, filters: 6, is_scratch_writable: true }), ..probes() };
+    let other = Probes { pod: Some(PodProbes { init: 9, filters: 6, is_scratch_writable: true, fenced }), ..probes() };
+    let unfenced =
+        Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: true, fenced: None }), ..probes() };
     for (kernel, probes, expected) in [
         (one_less, in_pod(), "Seccomp_filters: 6, 5"),
         (none, in_pod(), "Seccomp_filters: 6, 0"),
@@ -241,6 +246,7 @@ fn what_reads_back_differently_in_the_pod_is_named() {
             "scratch space is at most what is granted: true, false",
         ),
         (held_in_pod(), other, "parent process: 9, 1"),
+        (held_in_pod(), unfenced, "the network policy is in force: true, false"),
     ] {
         match tried(kernel, &probes).0 {
             Err(ConfinementFailed::ReadBack { what, expected: wanted, found, .. }) => {
@@ -252,7 +258,8 @@ fn what_reads_back_differently_in_the_pod_is_named() {
     // Smaller than granted holds, too.
     let smaller = Recorder { scratch_bytes: 4096, ..held_in_pod() };
     assert!(tried(smaller, &in_pod()).0.is_ok());
-    let closed = Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: false }), ..probes() };
+    let closed =
+        Probes { pod: Some(PodProbes { init: 1, filters: 6, is_scratch_writable: false, fenced }), ..probes() };
     let (_, log) = tried(held_in_pod(), &closed);
     assert!(log.contains(&"try create /tmp/.ccos-probe".to_owned()), "{log:?}");
 }

@@ -8,7 +8,7 @@
 pub mod blocks;
 pub mod dns;
 pub mod names;
-mod serve;
+pub(crate) mod serve;
 pub mod sockets;
 pub mod traffic;
 pub mod tunnel;
@@ -20,7 +20,6 @@ use std::path::PathBuf;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use ccos_profile::egress::Usage;
 use tokio::sync::watch;
 
 use names::Names;
@@ -53,7 +52,6 @@ pub struct Order {
 /// The relay at work.
 #[derive(Debug)]
 pub struct Relay {
-    traffic: Traffic,
     end: watch::Sender<bool>,
     ended: mpsc::Receiver<()>,
 }
@@ -65,29 +63,25 @@ impl Relay {
     ///
     /// # Errors
     /// If there can be no thread.
-    pub fn start(order: Order, from: OwnedFd) -> std::io::Result<Self> {
-        let traffic = Traffic::default();
+    pub fn start(order: Order, from: OwnedFd, traffic: Traffic) -> std::io::Result<Self> {
         let (end, ending) = watch::channel(false);
         let (done, ended) = mpsc::channel();
-        let counted = traffic.clone();
         std::thread::Builder::new().name("relay".to_owned()).spawn(move || {
-            if let Err(error) = run(order, &from, counted, ending) {
+            if let Err(error) = run(order, &from, traffic, ending) {
                 // What listens is closed with it, so that connections are refused. The proof asks for a name before
                 // code starts, so that this can be seen.
                 say(&format!("the relay ended: {error}"));
             }
             done.send(()).ok();
         })?;
-        Ok(Self { traffic, end, ended })
+        Ok(Self { end, ended })
     }
 
-    /// Ends it, once what the workload sent is on its way, and says what there was.
-    #[must_use]
-    pub fn finish(self) -> Usage {
+    /// Ends it, once what the workload sent is on its way.
+    pub fn finish(self) {
         self.end.send(true).ok();
         // An error: it ended before, or it hangs, and ends with this process.
         self.ended.recv_timeout(END).ok();
-        self.traffic.now()
     }
 }
 

@@ -149,7 +149,7 @@ async fn answer_stream(mut stream: TcpStream, shared: &Shared) -> io::Result<()>
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
@@ -238,7 +238,7 @@ async fn relay(mut stream: TcpStream, mut proxy: TcpStream, first: &[u8], shared
     }
 }
 
-async fn copy(
+pub(crate) async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     count: impl Fn(u64),
@@ -255,6 +255,6 @@ async fn copy(
 }
 
 /// Closing it will be a reset, not an end.
-fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).ok();
 }

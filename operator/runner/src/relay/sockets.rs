@@ -6,7 +6,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ccos_profile::MAX_PORTS;
@@ -18,6 +18,7 @@ use rustix::net::{
 };
 
 use super::dns;
+use crate::kernel::{Reach, last};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -49,13 +50,13 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn open_and_send(ports: &[u16], to: BorrowedFd<'_>) -> Result<(), Errno> {
+pub fn open_and_send(ports: &[u16], to: BorrowedFd<'_>, from: Reach) -> Result<(), Errno> {
     let SocketAddr::V4(server) = dns::SERVER else { return Err(Errno::AFNOSUPPORT) };
-    let packets = socket(SocketType::DGRAM, server)?;
-    let mut sockets = vec![packets, listener(server)?];
+    let packets = socket(SocketType::DGRAM, server, from)?;
+    let mut sockets = vec![packets, listener(server, from)?];
     for port in ports {
         // Of all loopback addresses: which name is meant, the address says that was connected to.
-        sockets.push(listener(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port))?);
+        sockets.push(listener(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port), from)?);
     }
     let all: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
@@ -92,14 +93,29 @@ pub fn receive(from: BorrowedFd<'_>, ports: usize, within: Duration) -> Result<S
     if sockets.ports.len() == ports { Ok(sockets) } else { Err(Errno::BADMSG) }
 }
 
-fn listener(at: SocketAddrV4) -> Result<OwnedFd, Errno> {
-    let socket = socket(SocketType::STREAM, at)?;
+fn listener(at: SocketAddrV4, from: Reach) -> Result<OwnedFd, Errno> {
+    let socket = socket(SocketType::STREAM, at, from)?;
     listen(&socket, BACKLOG)?;
     Ok(socket)
 }
 
-fn socket(kind: SocketType, at: SocketAddrV4) -> Result<OwnedFd, Errno> {
+fn socket(kind: SocketType, at: SocketAddrV4, from: Reach) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    match from {
+        Reach::Everyone => {}
+        Reach::Pod => only_from_loopback(&socket)?,
+    }
     bind(&socket, &at)?;
     Ok(socket)
+}
+
+/// The node reaches its pods, whatever their policies: it has no business here.
+fn only_from_loopback(socket: &OwnedFd) -> Result<(), Errno> {
+    const LO: &[u8] = b"lo";
+    let length = libc::socklen_t::try_from(LO.len()).map_err(|_| Errno::INVAL)?;
+    // SAFETY: the kernel reads as many bytes as are said.
+    let answer = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_BINDTODEVICE, LO.as_ptr().cast(), length)
+    };
+    last(answer.into()).map(drop)
 }

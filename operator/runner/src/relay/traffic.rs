@@ -28,6 +28,12 @@ impl Traffic {
         usage.connections = usage.connections.saturating_add(1);
     }
 
+    /// One that somebody else established to the workload.
+    pub fn connected_in(&self) {
+        let mut usage = self.usage();
+        usage.connections_in = usage.connections_in.saturating_add(1);
+    }
+
     /// Bytes out.
     pub fn sent(&self, bytes: u64) {
         let mut usage = self.usage();

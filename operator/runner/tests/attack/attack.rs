@@ -284,6 +284,21 @@ fn run(verb: &str, what: &str) -> Answer {
             io::Read::read_exact(&mut stream, &mut answer)?;
             Ok(answer)
         }),
+        // Answers one caller, and says who it was.
+        "serve" => {
+            let (mut stream, from) = std::net::TcpListener::bind(what)?.accept()?;
+            let mut line = [0; 6];
+            io::Read::read_exact(&mut stream, &mut line)?;
+            stream.write_all(b"welcome")?;
+            Ok(format!("{} said {}", from.ip(), String::from_utf8_lossy(&line).trim_end()).into())
+        }
+        // Descriptors of the parent, which leads out.
+        "steal" => {
+            let of_parent = last(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getppid(), 0) })?;
+            let stolen =
+                (0..32).filter(|number| unsafe { libc::syscall(libc::SYS_pidfd_getfd, of_parent, *number, 0) } >= 0);
+            Ok(stolen.collect::<Vec<i32>>().into())
+        }
         "bind" => UdpSocket::bind(what).map(|_| "ok".into()),
         "listen" => std::net::TcpListener::bind(what).map(|_| "ok".into()),
         // What comes of it, and whether that took less than 100 ms.
@@ -292,6 +307,32 @@ fn run(verb: &str, what: &str) -> Answer {
             let started = std::time::Instant::now();
             let answer = run(verb, rest).unwrap_or_else(|error| Value::from(name(&error)));
             Ok(vec![answer, Value::from(started.elapsed() < Duration::from_millis(100))].into())
+        }
+        // Opens a connection by what is sent, and not by connect(2).
+        "fast" => {
+            let (socket, address, length) = (tcp()?, address(what.parse().unwrap()), size_of::<libc::sockaddr_in>());
+            let at = (&raw const address).cast();
+            let text = c"fast".as_ptr().cast();
+            last(unsafe { libc::sendto(socket, text, 4, libc::MSG_FASTOPEN, at, length as u32) } as i64)
+                .map(|_| "ok".into())
+        }
+        // A port of the loopback for TCP, at which nobody listens yet.
+        "port" => {
+            let (socket, address) = (tcp()?, address(format!("127.0.0.1:{what}").parse().unwrap()));
+            let at = (&raw const address).cast();
+            last(unsafe { libc::bind(socket, at, size_of::<libc::sockaddr_in>() as u32) }.into()).map(|_| "ok".into())
+        }
+        // At whatever port the kernel chooses.
+        "listen-anywhere" => {
+            let socket = tcp()?;
+            last(unsafe { libc::listen(socket, 1) }.into()).map(|_| "ok".into())
+        }
+        // Makes of a TCP socket one of another kind, of this name.
+        "convert" => {
+            let socket = tcp()?;
+            let (name, length) = (text(what), what.len() as u32);
+            last(unsafe { libc::setsockopt(socket, libc::IPPROTO_TCP, 31, name.as_ptr().cast(), length) }.into())
+                .map(|_| "ok".into())
         }
         "send" => UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", what).map(|_| "ok".into()),
         "socket" => {
@@ -493,6 +534,19 @@ fn run(verb: &str, what: &str) -> Answer {
         "exit" => std::process::exit(what.parse().unwrap()),
         "abort" => std::process::abort(),
         _ => panic!("no attack {verb:?}"),
+    }
+}
+
+fn tcp() -> io::Result<i32> {
+    last(unsafe { libc::socket(libc::AF_INET, libc::SOCK_STREAM, 0) }.into()).map(|socket| socket as i32)
+}
+
+fn address(of: std::net::SocketAddrV4) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: libc::AF_INET as u16,
+        sin_port: of.port().to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(*of.ip()).to_be() },
+        sin_zero: [0; 8],
     }
 }
 

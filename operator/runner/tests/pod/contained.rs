@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ccos_profile::place;
 use serde_json::{Value, json};
 
+use super::proxy::Proxy;
 use super::{Pod, Run, UID, ip, rlimits};
 
 /// Where the ids of the container's user namespace begin on the machine.
@@ -40,7 +41,7 @@ impl Pod {
         self
     }
 
-    pub(super) fn run_contained(self) -> Run {
+    pub(super) fn run_contained(mut self) -> Run {
         let folder = std::env::temp_dir().join(&self.name);
         self.write_contained(&folder);
         self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
@@ -50,7 +51,9 @@ impl Pod {
             command.arg("--root").arg(folder.join("state"));
             command
         };
-        if self.networked {
+        if self.proxy.is_some() {
+            self.make_shared_network();
+        } else if self.networked {
             ip(&["netns", "add", &self.name]);
             ip(&["-n", &self.name, "link", "set", "lo", "up"]);
         }
@@ -65,7 +68,7 @@ impl Pod {
         let output = child.wait_with_output().unwrap();
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
-            ip(&["netns", "delete", &self.name]);
+            self.remove_network();
         }
         assert!(Command::new("umount").arg(folder.join("scratch")).status().unwrap().success());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -77,14 +80,15 @@ impl Pod {
             stdout: output.stdout,
             stderr,
             seconds,
-            asked: Vec::new(),
+            asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
+            visits: Vec::new(),
             folder,
         }
     }
 
     fn write_contained(&self, folder: &Path) {
         let make = |path: &str| fs::create_dir_all(folder.join(path)).unwrap();
-        for path in ["profile", "state", "scratch", "runner", "references/0", "image", "etc"] {
+        for path in ["profile", "state", "scratch", "runner", "references/0", "image", "etc", "egress"] {
             make(path);
         }
         fs::copy(env!("CARGO_BIN_EXE_ccos-runner"), folder.join("runner/ccos-runner")).unwrap();
@@ -92,6 +96,8 @@ impl Pod {
         let digest = ccos_profile::digest(profile.as_bytes());
         fs::write(folder.join("profile/profile.json"), profile).unwrap();
         fs::write(folder.join("etc/passwd"), "ccos:x:1000:1000:ccos:/tmp:/sbin/nologin\n").unwrap();
+        fs::write(folder.join("etc/resolv.conf"), "nameserver 127.0.0.53\n").unwrap();
+        fs::write(folder.join("egress/token"), "t0ken\n").unwrap();
         fs::write(folder.join("termination-log"), self.first_report()).unwrap();
         fs::set_permissions(folder.join("termination-log"), fs::Permissions::from_mode(0o666)).unwrap();
         fs::write(folder.join("references/0/key"), "s3cret\n").unwrap();
@@ -123,7 +129,9 @@ impl Pod {
             bind("/ccos/profile", &of("profile"), "ro"),
             bind(RUNNER, &of("runner"), "ro"),
             bind("/ccos/references/0", &of("references/0"), "ro"),
+            bind("/ccos/egress", &of("egress"), "ro"),
             bind("/etc/passwd", &of("etc/passwd"), "ro"),
+            bind("/etc/resolv.conf", &of("etc/resolv.conf"), "ro"),
             json!({"destination": "/run/ccos", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777", "size=3m"]}),
         ];
         for (at, path) in written.iter().enumerate() {

@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each lane uses its part")]
 
 mod contained;
+mod fence;
 mod neighbour;
 mod proxy;
+mod visitor;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -16,8 +18,10 @@ use std::time::{Duration, Instant};
 use ccos_profile::Report;
 use serde_json::{Value, json};
 
+use fence::Fence;
 use neighbour::Neighbour;
 use proxy::Proxy;
+use visitor::Visitor;
 
 const UID: u32 = 1000;
 
@@ -37,6 +41,8 @@ pub(crate) struct Pod {
     networked: bool,
     debian: bool,
     proxy: Option<Proxy>,
+    fence: Fence,
+    visitor: Option<Visitor>,
     contained: bool,
     linked: bool,
     oversized: u64,
@@ -57,6 +63,8 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     /// What the proxy was asked for, with the token.
     pub(crate) asked: Vec<String>,
+    /// What visitors were answered, port by port.
+    pub(crate) visits: Vec<(u16, String)>,
     folder: PathBuf,
 }
 
@@ -94,7 +102,7 @@ pub(crate) fn missed_attack(pod: Pod, without: &str, attack: &str, got_through: 
     assert!(got_through(&run, &found), "{without}, {attack}: {run:#?}");
 }
 
-fn attacked(pod: Pod, attack: &str) -> (Run, String) {
+pub(crate) fn attacked(pod: Pod, attack: &str) -> (Run, String) {
     // What is executed has to be there.
     let copies = if attack == "exec:/tmp/copy" { &["copy:/tmp/copy"][..] } else { &[] };
     let run = pod.attack(&[copies, &[attack]].concat()).run();
@@ -127,6 +135,8 @@ impl Pod {
             networked: false,
             debian: false,
             proxy: None,
+            fence: Fence::AtOnce,
+            visitor: None,
             contained: false,
             linked: false,
             oversized: 1,
@@ -168,6 +178,28 @@ impl Pod {
         self.proxy = Some(Proxy::default());
         let rules = json!({"outbound": outbound, "blocked": blocked});
         self.profile["egress"] = json!({"proxy": proxy::ADDRESS, "rules": rules});
+        self
+    }
+
+    /// Others may connect in, and try to at these ports.
+    pub(crate) fn visited(mut self, sources: &Value, blocked: &Value, ports: &[u16]) -> Self {
+        self.networked = true;
+        self.visitor = Some(Visitor::to(ports));
+        self.profile["inbound"] = json!({"sources": sources, "blocked": blocked});
+        self
+    }
+
+    /// At these ports, one after the other.
+    pub(crate) fn visits(mut self, ports: &[u16]) -> Self {
+        self.visitor = Some(Visitor::to(ports));
+        self
+    }
+
+    /// Nothing keeps the pod from what it may not reach: somebody answers where the API server would.
+    pub(crate) fn unpoliced(mut self) -> Self {
+        self.environment.retain(|variable| !variable.starts_with("KUBERNETES_SERVICE_HOST="));
+        self.environment.push(format!("KUBERNETES_SERVICE_HOST={}", visitor::WORLD));
+        self.visitor.as_mut().unwrap().open = true;
         self
     }
 
@@ -301,13 +333,47 @@ impl Pod {
         self
     }
 
-    pub(crate) fn run(self) -> Run {
+    fn make_network(&mut self) {
+        ip(&["netns", "add", &self.name]);
+        let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
+        inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
+        inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
+        inside(&["link", "set", "pod0", "up"]);
+        inside(&["link", "set", "nobody0", "up"]);
+        if self.has_world() {
+            // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
+            let world = format!("{}-w", self.name);
+            ip(&["netns", "add", &world]);
+            inside(&["link", "set", "nobody0", "netns", &world]);
+            ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
+            ip(&["-n", &world, "link", "set", "nobody0", "up"]);
+            self.proxy.iter().for_each(|proxy| proxy.start(&world));
+            self.visitor.iter_mut().for_each(|visitor| visitor.start(&world));
+        }
+        inside(&["route", "add", "default", "via", "10.255.255.1"]);
+    }
+
+    fn remove_network(&self) {
+        ip(&["netns", "delete", &self.name]);
+        if self.has_world() {
+            ip(&["netns", "delete", &format!("{}-w", self.name)]);
+        }
+    }
+
+    fn has_world(&self) -> bool {
+        self.proxy.is_some() || self.visitor.is_some()
+    }
+
+    pub(crate) fn run(mut self) -> Run {
         if self.contained {
             return self.run_contained();
         }
         let folder = std::env::temp_dir().join(&self.name);
         self.write_bundle(&folder);
         self.neighbour.as_ref().inspect(|neighbour| neighbour.listen(&folder.join("volumes/data")));
+        if self.networked {
+            self.make_network();
+        }
         let tool = std::env::var("RUNSC").expect("RUNSC: run this by tests/gvisor.sh");
         let runsc = || {
             let mut command = Command::new(&tool);
@@ -317,24 +383,6 @@ impl Pod {
             command.arg(if self.host_sockets { "--host-uds=open" } else { "--host-uds=none" });
             command
         };
-        if self.networked {
-            ip(&["netns", "add", &self.name]);
-            let inside = |arguments: &[&str]| ip(&[&["-n", &self.name], arguments].concat());
-            inside(&["link", "add", "pod0", "type", "veth", "peer", "name", "nobody0"]);
-            inside(&["address", "add", "10.255.255.2/24", "dev", "pod0"]);
-            inside(&["link", "set", "pod0", "up"]);
-            inside(&["link", "set", "nobody0", "up"]);
-            if let Some(proxy) = &self.proxy {
-                // Elsewhere: gVisor takes every interface of the pod's namespace for itself.
-                let world = format!("{}-w", self.name);
-                ip(&["netns", "add", &world]);
-                inside(&["link", "set", "nobody0", "netns", &world]);
-                ip(&["-n", &world, "address", "add", "10.255.255.1/24", "dev", "nobody0"]);
-                ip(&["-n", &world, "link", "set", "nobody0", "up"]);
-                proxy.start(&world);
-            }
-            inside(&["route", "add", "default", "via", "10.255.255.1"]);
-        }
         let started = Instant::now();
         let mut run = runsc();
         run.arg("run").arg("--bundle").arg(&folder).arg(&self.name);
@@ -346,10 +394,7 @@ impl Pod {
         let output = child.wait_with_output().unwrap();
         let seconds = started.elapsed().as_secs_f64();
         if self.networked {
-            ip(&["netns", "delete", &self.name]);
-            if self.proxy.is_some() {
-                ip(&["netns", "delete", &format!("{}-w", self.name)]);
-            }
+            self.remove_network();
         }
         // runsc leaves its empty network namespace mounted there.
         Command::new("umount").args(["--quiet", "--lazy"]).arg(folder.join("state/null-netns")).status().unwrap();
@@ -364,6 +409,7 @@ impl Pod {
             seconds,
             folder,
             asked: self.proxy.map(Proxy::asked).unwrap_or_default(),
+            visits: self.visitor.map(Visitor::answers).unwrap_or_default(),
         }
     }
 

@@ -2,13 +2,19 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Where the pod finds it.
 pub(crate) const ADDRESS: &str = "10.255.255.1:3128";
+
+/// The second port of the proxy, which no execution's policy opens.
+const CANARY: &str = "10.255.255.1:3130";
+
+/// Somebody else of the world, who tells the test what was sent there.
+const WORLD: &str = "10.255.255.1:8081";
 
 /// Ends with the test's process.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +32,23 @@ impl Proxy {
             // SAFETY: setns takes no pointers; it is of this thread alone.
             assert_eq!(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }, 0);
             let listener = TcpListener::bind(ADDRESS).unwrap();
+            let (canary, world) = (TcpListener::bind(CANARY).unwrap(), TcpListener::bind(WORLD).unwrap());
+            let packets = UdpSocket::bind(WORLD).unwrap();
+            std::thread::spawn(move || canary.incoming().for_each(drop));
+            let heard = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                for mut stream in world.incoming().flatten() {
+                    let mut first = [0; 64];
+                    let length = stream.read(&mut first).unwrap_or_default();
+                    heard.lock().unwrap().push(format!("direct {}", String::from_utf8_lossy(&first[..length])));
+                }
+            });
+            let heard = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                while packets.recv(&mut [0; 64]).is_ok() {
+                    heard.lock().unwrap().push("packet".to_owned());
+                }
+            });
             listening.send(()).unwrap();
             for stream in listener.incoming() {
                 let asked = Arc::clone(&asked);
@@ -51,6 +74,10 @@ fn serve(mut stream: TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
+    if head.starts_with("GET /v1/canary ") {
+        stream.write_all(format!("HTTP/1.1 200 OK\r\nccos-canary: {CANARY}\r\n\r\n").as_bytes()).ok()?;
+        return None;
+    }
     let target = head.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
     let token = head.lines().find_map(|line| line.strip_prefix("Proxy-Authorization: Bearer ")).unwrap_or("none");
     asked.lock().unwrap().push(format!("{target} {token}"));

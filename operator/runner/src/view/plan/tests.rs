@@ -47,6 +47,7 @@ fn request(lists: &[(&str, &[&str])], volumes: &[&str]) -> Request {
         process_creation: ProcessCreation::Denied,
         environment: [].into(),
         egress: None,
+        inbound: None,
         inputs: Inputs { document: Value::Null, fields: [].into() },
         limits: Limits {
             cpu_time_millis: 1,
