@@ -85,6 +85,10 @@ pub enum GrantError {
     )]
     Elsewhere { path: AbsolutePath },
     #[error(
+        "{path}: expected nothing mounted inside of what is written but the context's volumes, but found a volume of the image, which nothing bounds; take VOLUME out of the image, or use isolation GVisor"
+    )]
+    Foreign { path: AbsolutePath },
+    #[error(
         "{path}: expected what the runner keeps outside of all grants, but found it in one; grant the folders that are needed"
     )]
     Own { path: AbsolutePath },
@@ -177,7 +181,18 @@ pub fn in_place(
         return Err(GrantError::Elsewhere { path: references });
     }
     let mut all = all.chain(own).chain([parent(place::PROFILE), runner.clone()]).chain(token).chain(each);
-    all.find(|path| !mounted.contains(path.as_str())).map_or(Ok(()), |path| Err(GrantError::Elsewhere { path }))
+    if let Some(path) = all.find(|path| !mounted.contains(path.as_str())) {
+        return Err(GrantError::Elsewhere { path });
+    }
+    let scratch = SHARED_SCRATCH.map(AbsolutePath::literal);
+    let written: Vec<&AbsolutePath> = scratch.iter().chain(&request.write).collect();
+    let is_ours = |path: &AbsolutePath| {
+        written.contains(&path) || request.volumes.iter().any(|volume| volume.mount_path == *path)
+    };
+    let mut inside = mounted.iter().filter_map(|path| AbsolutePath::parse(path).ok());
+    inside
+        .find(|path| written.iter().any(|own| path.is_below(own)) && !is_ours(path))
+        .map_or(Ok(()), |path| Err(GrantError::Foreign { path }))
 }
 
 /// Whether the runner's own files would come with it: its profile, its program, its references and its report.

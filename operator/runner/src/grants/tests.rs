@@ -30,6 +30,12 @@ fn what_is_mounted_elsewhere_by_a_link_is_refused() {
     for path in MOUNTED {
         assert_eq!(check(&request, &tree, path, "/usr/lib/data"), Err(path.to_owned()));
     }
+    for path in ["/tmp/more", "/dev/shm/more", "/tmp/more/and/more"] {
+        let foreign = check(&request, &tree, "", path).unwrap_err();
+        assert!(foreign.starts_with(&format!("{path}: expected nothing mounted inside")), "{foreign}");
+    }
+    request.write = vec![AbsolutePath::literal("/tmp/more")];
+    assert_eq!(check(&request, &tree, "", "/tmp/more"), Ok(()));
     let linked = Written::new(&["/ccos/references -> ../usr/lib/references"]);
     assert_eq!(check(&request, &linked, "", "/usr/lib/references/0"), Err("/ccos/references".to_owned()));
     request.report = Some(ReportTo { address: ([10, 0, 0, 1], 8443).into(), certificate: String::new() });
