@@ -166,7 +166,17 @@ fn connects(required: &[&str]) -> Case {
 }
 
 fn with_proxy(case: Case, of: &[Isolation]) -> Case {
-    case.sees(|s| s.isolations.0.iter_mut().for_each(|(isolation, profile)| profile.egress = of.contains(isolation)))
+    case.sees(|s| {
+        if of.contains(&Isolation::Container) {
+            let profile = ccos_policy::IsolationProfile {
+                landlock_abi: Some(7),
+                pod_user_namespaces: true,
+                ..ccos_policy::IsolationProfile::default()
+            };
+            s.isolations.0.insert(Isolation::Container, profile);
+        }
+        s.isolations.0.iter_mut().for_each(|(isolation, profile)| profile.egress = of.contains(isolation));
+    })
 }
 
 const OUTBOUND: &str = "requires.permissions.network.outbound";
