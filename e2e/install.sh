@@ -26,7 +26,7 @@ world=$CCOS_CLUSTER/world
 say "install the operator"
 digest() { echo "${1#*@}"; }
 helm upgrade --install ccos "$root/charts/ccos" --namespace "$namespace" --wait --timeout 3m \
-    --set "image.registry=$registry" --set runner.startDeadline=45s \
+    --set "image.registry=$registry" --set runner.startDeadline=75s \
     --set "registries.allowed={$registry}" --set "registries.insecure={$registry}" \
     --set isolations.Container.landlockAbi=7 --set isolations.Container.podUserNamespaces=true --set isolations.Container.egress=true \
     --set 'ceiling.permissions.filesystem.blocked={/etc/shadow}' --set ceiling.limits.memory=1Gi \

@@ -215,6 +215,7 @@ fn clients_that_know_nothing_of_proxies_reach_what_is_granted_and_nothing_else_i
 
 /// But git, which writes: in Container a loader can't be had beside a folder that is written.
 #[test]
+#[ignore = "alone: it measures time"]
 fn clients_that_know_nothing_of_proxies_reach_what_is_granted_and_nothing_else_in_container() {
     all("Container", |client| client.name != "git");
 }
@@ -232,6 +233,7 @@ fn all(isolation: &str, which: impl Fn(&Client) -> bool) {
 
 /// The twin of their certificates: whoever is there without one that the client believes is not spoken to.
 #[test]
+#[ignore = "alone: it takes a whole processor"]
 fn a_server_that_is_another_is_not_believed() {
     let (authority, other) = (Authority::of(NAME), Authority::of(NAME));
     let web = other.serves(ADDRESS);

@@ -170,7 +170,7 @@ fn a_limit_that_is_absent_is_the_levels() {
     ns.apply(context("analysts").set("level", "Sandboxed"));
     let code = "import json, resource as r\nprint(json.dumps([r.getrlimit(r.RLIMIT_NOFILE)[0], r.getrlimit(r.RLIMIT_CORE)[1]]))";
     let bare = execution("bare").python(code).capability("requires", json!({}));
-    assert_eq!(*ns.accepts(bare).completes().result(), json!([128, 0]));
+    assert_eq!(*ns.accepts(bare).completes().result(), json!([128, 1]), "no core, and no handler of cores");
     let pods = ns.list("pods");
     let limits = &pods[0]["spec"]["containers"][0]["resources"]["limits"];
     assert_eq!(limits["cpu"], "500m", "{limits}");
