@@ -1,13 +1,5 @@
 //! What is admitted is within its grant, and nothing else is admitted.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::cluster::image;
 use ccos_e2e::fixture::{CAPABILITY, Fixture as _, pod};
 use ccos_e2e::namespace::unique;

@@ -4,14 +4,6 @@
 //! What no plain pod can do is not here, though the filters refuse it too: see `container.rs`, `files.rs` and the lanes of
 //! `operator/runner/tests`, which leave out one mechanism at a time.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::net::TcpListener;
 
 use ccos_e2e::fixture::pod;

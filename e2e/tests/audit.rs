@@ -1,13 +1,5 @@
 //! The audit trail of the cluster is whole, and what is done to it is found.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -1,14 +1,6 @@
 //! Clients of the network that know nothing of proxies reach the hosts that they were granted, and nothing else: that fails at once
 //! and says why. Their sources are in `e2e/programs`; the servers are real, over TLS.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::fixture::to;
 use ccos_e2e::world::{Authority, Server};
 use ccos_e2e::{Execution, Namespace, cluster, context, execution, namespace};
@@ -159,7 +151,8 @@ impl Client {
 
     /// Reaches the host that is granted, and neither another, nor its address, nor another port of it.
     fn works(&self, ns: &Namespace, isolation: &str, port: u16) {
-        // Ports that no client shuns by itself. In Container the policy keeps the address from it, and lets it wait. Last how long the client takes when it is refused by its own loopback, without anybody between.
+        // Ports that no client shuns by itself. In Container the policy keeps the address from it, and lets it wait. Last how long the
+        // client takes when it is refused by its own loopback, without anybody between.
         let mut places = vec![
             (NAME, port, self.greeting()),
             ("world-b.test", port, self.says[0].to_owned()),

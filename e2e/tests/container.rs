@@ -1,14 +1,6 @@
 //! Isolation Container: what Landlock, filters and limits hold in a container of the node's own kernel. The same attacks, and
 //! each mechanism taken out so that they succeed, are in `operator/runner/tests/runc.rs`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 

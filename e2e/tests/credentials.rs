@@ -1,13 +1,5 @@
 //! A header that the proxy adds: the host gets it, by TLS, and the code has no way to it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::fixture::to;
 use ccos_e2e::world::{free_port, hears};
 use ccos_e2e::{cluster, context, execution, kubectl, namespace, until};

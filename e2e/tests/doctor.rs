@@ -1,14 +1,6 @@
 //! What `ccos doctor` says of the cluster is so, and what it says is gone is gone: annotations by which runtimes confine a
 //! pod less.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::process::{Command, Stdio};
 
 use ccos_e2e::kubectl::helm;

@@ -1,14 +1,6 @@
 //! The examples do what is said of them: each file as it is in the repository, but for its namespace, its image and the names of
 //! the world outside.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 

@@ -2,14 +2,6 @@
 //! what gets out of it shows that the way leads somewhere. Tokens of others, and a token after its end, are in `proxy.rs`; what
 //! name servers say the second time is in `operator/egress/tests`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};

@@ -1,13 +1,5 @@
 //! Other network policies: policies are a union, so one that is open would open an execution's pod as well.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::net::SocketAddr;
 
 use ccos_e2e::fixture::pod;

@@ -1,13 +1,5 @@
 //! Code sees the files that it was granted, and no others.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::{Context, EndReason, Execution, Namespace, Reason, context, execution, namespace};
 use serde_json::{Value, json};
 

@@ -1,14 +1,6 @@
 //! Others in the cluster connect to code that they were granted to: at the granted ports, from the granted sources, and the
 //! code has no more of the network for it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 

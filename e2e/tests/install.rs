@@ -1,13 +1,5 @@
 //! The operator comes, dies and goes without leaving anything stuck.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::process::Command;
 
 use ccos_e2e::kubectl::helm;

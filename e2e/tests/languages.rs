@@ -1,14 +1,6 @@
 //! Programs in the usual languages do their honest work under a tight context, in both isolations: files of a granted tree,
 //! threads, JSON, timers, a program where processes are allowed, a result. Their sources are in `e2e/programs`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::{Context, EndReason, Execution, Namespace, Running, cluster, context, execution, namespace};
 use serde_json::{Value, json};
 

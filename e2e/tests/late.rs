@@ -1,13 +1,5 @@
 //! A network policy engine that is late: what it has not been told of yet must not be what holds the code.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};

@@ -1,13 +1,5 @@
 //! From creation to deletion: what waits, what runs, what stops, and what is left.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ccos_e2e::fixture::{Fixture as _, pod, yaml};

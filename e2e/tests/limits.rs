@@ -1,13 +1,5 @@
 //! Limits hold, and the end says which one it was.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::time::Duration;
 
 use ccos_e2e::{EndReason, context, execution, namespace};

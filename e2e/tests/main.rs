@@ -2,6 +2,14 @@
 //! once. `e2e/test.sh` runs them side by side, but for those that are ignored since they have to be alone: what measures time, and
 //! what takes a part of the cluster away that others need.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests and their helpers"
+)]
+
 mod admission;
 mod attacks;
 mod audit;

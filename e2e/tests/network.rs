@@ -1,13 +1,5 @@
 //! Code without a network grant reaches nothing, and nothing reaches it; and it is told so at once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 

@@ -1,13 +1,5 @@
 //! What nobody may run, whatever is granted.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{Reason, WaitReason, context, execution, kubectl, namespace, until};
 use serde_json::json;

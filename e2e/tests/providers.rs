@@ -1,13 +1,5 @@
 //! What a provider says is checked, and what is believed of it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{
     EndReason, Execution, Key, Namespace, Reason, Repository, cluster, context, execution, kubectl, namespace,

@@ -1,14 +1,6 @@
 //! The egress proxy in the cluster: whose tokens it takes, for how long, and where it leads. Spoken to as a runner does, through
 //! a port-forward, so that the test can send what no runner would.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Stdio};

@@ -1,13 +1,5 @@
 //! No receipt, no run.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_crds::CapabilityExecution;
 use ccos_e2e::fixture::Fixture as _;
 use ccos_e2e::kubectl::helm;

@@ -1,13 +1,5 @@
 //! Reports of what would be admitted today, and that nothing depends on their kind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::namespace::unique;
 use ccos_e2e::{EndReason, Namespace, context, execution, kubectl, namespace, provider, until};
 use serde_json::Value;

@@ -1,13 +1,5 @@
 //! Attempts: when there is another, with what, and until when.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use ccos_e2e::{EndReason, Ended, Reason, context, execution, namespace, until};
 use serde_json::{Value, json};
 

@@ -2,14 +2,6 @@
 //!
 //! Of version 1 of cgroups, as the local cluster has it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests and their helpers"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

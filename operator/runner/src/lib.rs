@@ -32,6 +32,7 @@ pub mod relay;
 pub mod report;
 pub mod request;
 pub mod resolve;
+pub mod side;
 pub mod signals;
 pub mod supervise;
 pub mod view;
@@ -43,13 +44,13 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::canary::SharedMemory;
-use crate::inbound::{Inbound, Ports, fence};
+use crate::inbound::{Ports, fence};
 use crate::kernel::{Linux, fork, fork_into};
 use crate::lockdown::{NAMESPACES, shelter};
 use crate::outcome::Granted;
 use crate::pipes::Pipes;
-use crate::relay::Relay;
 use crate::relay::traffic::Traffic;
+use crate::side::Side;
 use crate::supervise::Supervisor;
 
 /// One attempt, from profile to report. `digest` is the profile's, as the pod's command has it.
@@ -93,18 +94,18 @@ fn attempt(digest: &str) -> Result<(Delivery, Option<ReportTo>), (End, String)> 
             drop((hand_out, asked));
             let traffic = Traffic::default();
             let relay = request.egress.zip(sockets);
-            let relay = relay.map(|(order, from)| Relay::start(order, from, traffic.clone())).transpose();
+            let relay = relay.map(|(order, from)| relay::start(order, from, traffic.clone())).transpose();
             // With this process, the first of the pod's, the init ends.
             let relay = relay.map_err(|error| (End::InternalError, format!("relay: {error}")))?;
             let inbound = request.inbound.zip(ports).zip(questions);
             let inbound =
-                inbound.map(|((order, ports), questions)| Inbound::start(order, ports, questions, traffic.clone()));
+                inbound.map(|((order, ports), questions)| inbound::start(order, ports, questions, traffic.clone()));
             let inbound = inbound.transpose().map_err(|error| (End::InternalError, format!("inbound: {error}")))?;
             let Delivery { mut report, result } = Supervisor::new(init, signals, pipes, limits).run();
             // Of code that never started there is nothing to tell.
             let started = report.usage.is_some();
             let is_networked = relay.is_some() || inbound.is_some();
-            relay.into_iter().for_each(Relay::finish);
+            relay.into_iter().for_each(Side::finish);
             if let Some(inbound) = inbound {
                 inbound.finish();
                 let proof =

@@ -12,14 +12,12 @@ pub mod sockets;
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrV4, SocketFlags, SocketType, bind, listen, socket_with};
-use tokio::sync::watch;
 
-use crate::relay::traffic::{Traffic, say};
+use crate::relay::traffic::Traffic;
+use crate::side::Side;
 pub use order::{Order, OrderError};
 use sockets::Sockets;
 
@@ -28,9 +26,6 @@ pub const MOST_CONNECTIONS: usize = 256;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
-
-/// For the thread to end. It bounds its own waiting.
-const END: Duration = Duration::from_secs(2);
 
 /// The ports of the pod, taken but not listened on yet.
 #[derive(Debug)]
@@ -55,45 +50,17 @@ impl Ports {
     }
 }
 
-/// At work.
-#[derive(Debug)]
-pub struct Inbound {
-    end: watch::Sender<bool>,
-    ended: mpsc::Receiver<()>,
-}
-
-impl Inbound {
-    /// Begins to listen, and to carry what comes. `questions` leads to the init, which makes sockets.
-    ///
-    /// After the fork: a process with two threads must not be copied.
-    ///
-    /// # Errors
-    /// If there can be no thread, or no listening.
-    pub fn start(order: Order, Ports(ports): Ports, questions: OwnedFd, traffic: Traffic) -> std::io::Result<Self> {
-        ports.iter().try_for_each(|(_, socket)| listen(socket, BACKLOG))?;
-        let (end, ending) = watch::channel(false);
-        let (done, ended) = mpsc::channel();
-        std::thread::Builder::new().name("inbound".to_owned()).spawn(move || {
-            let run = || -> std::io::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-                runtime.block_on(async {
-                    let shared = carry::Shared { order, sockets: Sockets::new(questions)?, traffic, ended: ending };
-                    carry::serve(ports, shared).await
-                })
-            };
-            if let Err(error) = run() {
-                // What listens is closed with it, so that connections are refused.
-                say(&format!("connections in ended: {error}"));
-            }
-            done.send(()).ok();
-        })?;
-        Ok(Self { end, ended })
-    }
-
-    /// Ends it, once what the workload sent is on its way.
-    pub fn finish(self) {
-        self.end.send(true).ok();
-        // An error: it ended before, or it hangs, and ends with this process.
-        self.ended.recv_timeout(END).ok();
-    }
+/// Begins to listen, and to carry what comes. `questions` leads to the init, which makes sockets.
+///
+/// # Errors
+/// If there can be no thread, or no listening.
+pub fn start(order: Order, Ports(ports): Ports, questions: OwnedFd, traffic: Traffic) -> std::io::Result<Side> {
+    ports.iter().try_for_each(|(_, socket)| listen(socket, BACKLOG))?;
+    Side::start("inbound", "connections in", move |ending| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        runtime.block_on(async {
+            let shared = carry::Shared { order, sockets: Sockets::new(questions)?, traffic, ended: ending };
+            carry::serve(ports, shared).await
+        })
+    })
 }

@@ -1,9 +1,10 @@
 //! The one way out: names and blocks of addresses, and connections to them, taken to the egress proxy.
 //!
 //! Inside, the workload has a loopback and nothing else. A name server and a listener for each granted port are opened
-//! there ([`sockets`]), its loopback is given the addresses that may be connected to ([`blocks`]), and all of it is served from here, beside the supervisor, in a thread of the runner's: outside of every
-//! namespace that the workload is in, with the pod's token, which the workload never sees. It decides names and ports
-//! ([`names`]); the proxy decides all of it again.
+//! there ([`sockets`]), and its loopback is given the addresses that may be connected to ([`blocks`]). All of it is served
+//! from here, beside the supervisor, in a thread of the runner's: outside of every namespace that the workload is in, with
+//! the pod's token, which the workload never sees. It decides names and ports ([`names`]); the proxy decides all of it
+//! again.
 
 pub mod blocks;
 pub mod dns;
@@ -17,24 +18,23 @@ mod way;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, mpsc};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use names::Names;
 use serve::Shared;
-use traffic::{Traffic, say};
+use traffic::Traffic;
 use way::Way;
+
+use crate::side::Side;
 
 /// At one time, whatever is granted: each holds two sockets and two buffers. The controller adds memory for them.
 pub const MOST_CONNECTIONS: usize = 256;
 
 /// For the init to open the sockets: as long as it has for all of its set-up.
 const SOCKETS: Duration = Duration::from_secs(30);
-
-/// For the thread to end. It bounds its own waiting.
-const END: Duration = Duration::from_secs(2);
 
 /// What it relays, and to whom.
 #[derive(Clone, Debug)]
@@ -49,40 +49,12 @@ pub struct Order {
     pub token: PathBuf,
 }
 
-/// The relay at work.
-#[derive(Debug)]
-pub struct Relay {
-    end: watch::Sender<bool>,
-    ended: mpsc::Receiver<()>,
-}
-
-impl Relay {
-    /// Starts it. The sockets come over `from` once the init has opened them.
-    ///
-    /// After the fork: a process with two threads must not be copied.
-    ///
-    /// # Errors
-    /// If there can be no thread.
-    pub fn start(order: Order, from: OwnedFd, traffic: Traffic) -> std::io::Result<Self> {
-        let (end, ending) = watch::channel(false);
-        let (done, ended) = mpsc::channel();
-        std::thread::Builder::new().name("relay".to_owned()).spawn(move || {
-            if let Err(error) = run(order, &from, traffic, ending) {
-                // What listens is closed with it, so that connections are refused. The proof asks for a name before
-                // code starts, so that this can be seen.
-                say(&format!("the relay ended: {error}"));
-            }
-            done.send(()).ok();
-        })?;
-        Ok(Self { end, ended })
-    }
-
-    /// Ends it, once what the workload sent is on its way.
-    pub fn finish(self) {
-        self.end.send(true).ok();
-        // An error: it ended before, or it hangs, and ends with this process.
-        self.ended.recv_timeout(END).ok();
-    }
+/// Starts the relay. The sockets come over `from` once the init has opened them.
+///
+/// # Errors
+/// If there can be no thread.
+pub fn start(order: Order, from: OwnedFd, traffic: Traffic) -> std::io::Result<Side> {
+    Side::start("relay", "the relay", move |ending| run(order, &from, traffic, ending))
 }
 
 fn run(order: Order, from: &OwnedFd, traffic: Traffic, ended: watch::Receiver<bool>) -> std::io::Result<()> {
